@@ -1,0 +1,148 @@
+package token
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// Bounds on the text of a compact serialization, in octets.
+const (
+	MaxLength      = 16 << 10 // an access token
+	MaxProofLength = 6 << 10  // a DPoP proof
+	MaxKeyID       = 256      // a kid
+)
+
+// A Verifier checks one signature with a key it was made for. It must refuse
+// an alg that is not the key's own.
+type Verifier interface {
+	Verify(alg, signed string, signature []byte) error
+}
+
+// Unverified is a JWT whose signature nobody has checked. It tells only what is
+// needed to find the key and to refuse early; the claims come out of Open, and
+// only past a Verifier.
+type Unverified struct {
+	Algorithm string // alg as sent
+	Type      string // typ in lower case without an "application/" prefix, RFC 7515 section 4.1.9
+	KeyID     string // kid, or empty
+
+	header, payload *Object
+	signed          string
+	signature       []byte
+}
+
+// alphabet marks the base64url characters. encoding/base64 skips line breaks
+// by itself, so the text is checked before it is decoded.
+var alphabet = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		t[c] = true
+	}
+	return t
+}()
+
+var strictBase64 = base64.RawURLEncoding.Strict()
+
+// ParseJWT reads raw as a JWS in compact serialization (RFC 7515 section 7.1)
+// of at most limit octets whose payload is a JSON object: three non-empty
+// parts in canonical base64url, header and payload by the rules of
+// ParseObject, no crit, b64 or zip (RFC 7515 section 4.1.11, RFC 7797).
+// The error is an *Error with code invalid_token.
+func ParseJWT(raw string, limit int) (*Unverified, error) {
+	if len(raw) > limit {
+		return nil, Refuse(InvalidToken, ReasonTooLong)
+	}
+	first, second, ok := dots(raw)
+	if !ok {
+		return nil, Refuse(InvalidToken, ReasonMalformed)
+	}
+	u := &Unverified{signed: raw[:second]}
+	var err error
+	if u.header, err = decodeObject(raw[:first]); err != nil {
+		return nil, Refuse(InvalidToken, ReasonMalformed).Because(err)
+	}
+	if err := u.readHeader(); err != nil {
+		return nil, err
+	}
+	if u.payload, err = decodeObject(raw[first+1 : second]); err != nil {
+		return nil, Refuse(InvalidToken, ReasonMalformed).Because(err)
+	}
+	if u.signature, err = strictBase64.DecodeString(raw[second+1:]); err != nil {
+		return nil, Refuse(InvalidToken, ReasonMalformed)
+	}
+	return u, nil
+}
+
+// dots finds the two dots of a compact serialization. It is not ok unless
+// there are exactly two, with base64url and at least one character around each.
+func dots(raw string) (first, second int, ok bool) {
+	count := 0
+	for i := range len(raw) {
+		switch {
+		case alphabet[raw[i]]:
+		case raw[i] != '.' || count == 2:
+			return 0, 0, false
+		case count == 0:
+			first, count = i, 1
+		default:
+			second, count = i, 2
+		}
+	}
+	ok = count == 2 && first > 0 && second > first+1 && second < len(raw)-1
+	return first, second, ok
+}
+
+func decodeObject(part string) (*Object, error) {
+	text, err := strictBase64.DecodeString(part)
+	if err != nil {
+		return nil, err
+	}
+	return ParseObject(string(text))
+}
+
+func (u *Unverified) readHeader() error {
+	for _, forbidden := range [...]string{"crit", "b64", "zip"} {
+		if _, found := u.header.Get(forbidden); found {
+			return Refuse(InvalidToken, ReasonCritical)
+		}
+	}
+	alg, _ := u.header.Get("alg")
+	var ok bool
+	if u.Algorithm, ok = alg.Text(); !ok || u.Algorithm == "" {
+		return Refuse(InvalidToken, ReasonAlgorithm)
+	}
+	if typ, found := u.header.Get("typ"); found {
+		text, ok := typ.Text()
+		if !ok {
+			return Refuse(InvalidToken, ReasonType)
+		}
+		u.Type = strings.TrimPrefix(strings.ToLower(text), "application/")
+	}
+	if kid, found := u.header.Get("kid"); found {
+		if u.KeyID, ok = kid.Text(); !ok || len(u.KeyID) > MaxKeyID {
+			return Refuse(InvalidToken, ReasonUnknownKey)
+		}
+	}
+	return nil
+}
+
+// Header returns a member of the JOSE header. It is as untrusted as the rest.
+func (u *Unverified) Header(name string) (Value, bool) { return u.header.Get(name) }
+
+// Untrusted returns a claim nobody vouches for yet. It may refuse a request
+// early or choose the key to check with; it must never allow, label or log.
+func (u *Unverified) Untrusted(name string) (Value, bool) { return u.payload.Get(name) }
+
+// Signature checks the signature over the octets as they were received.
+func (u *Unverified) Signature(v Verifier) error {
+	return v.Verify(u.Algorithm, u.signed, u.signature)
+}
+
+// Open checks the signature with v and returns the claims. The error is v's,
+// or an *Error with code invalid_token when a registered claim has the wrong
+// type.
+func (u *Unverified) Open(v Verifier) (*Claims, error) {
+	if err := u.Signature(v); err != nil {
+		return nil, err
+	}
+	return decodeClaims(u.payload)
+}
