@@ -1,0 +1,244 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ClientOptions are the bounds of a Client. The zero value is strict.
+type ClientOptions struct {
+	Timeout   time.Duration  // of a whole exchange, the body included; default 5 s
+	MaxBody   int64          // octets of a body; default 512 KiB
+	RootCAs   *x509.CertPool // nil: the system's
+	AllowHTTP bool           // plain http also to hosts that are not loopback
+}
+
+// Client gets small documents from servers an operator named. It follows no
+// redirect, uses no proxy from the environment, accepts no content coding and
+// connects to no link-local, metadata, multicast or unspecified address,
+// whatever a name resolves to.
+type Client struct {
+	http      *http.Client
+	maxBody   int64
+	allowHTTP bool
+}
+
+// Body is a document that was received whole with status 200.
+type Body struct {
+	Bytes       []byte
+	MaxAge      time.Duration // how much longer it may be held, RFC 9111 section 4.2; 0 for no-store and no-cache
+	HasMaxAge   bool          // the server said so
+	ContentType string        // media type in lower case without parameters; empty when absent or malformed
+	Date        time.Time     // the server's clock; zero when it did not say
+}
+
+// StatusError is an answer with a status other than 200.
+type StatusError struct{ Code int }
+
+// Error says the status in words.
+func (e *StatusError) Error() string {
+	if e.Code >= 300 && e.Code < 400 {
+		return fmt.Sprintf("status %d: redirects are not followed", e.Code)
+	}
+	return fmt.Sprintf("status %d, want 200", e.Code)
+}
+
+// NewClient makes a Client. It holds no connection open between two calls.
+func NewClient(o ClientOptions) *Client {
+	if o.Timeout <= 0 {
+		o.Timeout = 5 * time.Second
+	}
+	if o.MaxBody <= 0 {
+		o.MaxBody = 512 << 10
+	}
+	dialer := &net.Dialer{Timeout: o.Timeout, Control: filterAddress}
+	return &Client{
+		maxBody:   o.MaxBody,
+		allowHTTP: o.AllowHTTP,
+		http: &http.Client{
+			Timeout: o.Timeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse
+			},
+			Transport: &http.Transport{
+				DialContext:            dialer.DialContext,
+				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
+				DisableKeepAlives:      true,
+				DisableCompression:     true,
+				MaxResponseHeaderBytes: 64 << 10,
+			},
+		},
+	}
+}
+
+// Get fetches address, an absolute https URL (or http where that is allowed).
+// The error says what was wrong, without a word of what the server sent; it
+// wraps a *StatusError for a status other than 200.
+func (c *Client) Get(ctx context.Context, address, accept string) (*Body, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("malformed URL")
+	}
+	if err := c.permit(u); err != nil {
+		return nil, fmt.Errorf("get %s: %w", u.Redacted(), err)
+	}
+	body, err := c.exchange(ctx, u, accept)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", u.Redacted(), err)
+	}
+	return body, nil
+}
+
+func (c *Client) permit(u *url.URL) error {
+	switch {
+	case u.Host == "" || u.User != nil || u.Opaque != "":
+		return errors.New("not an absolute URL without user information")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme != "http":
+		return errors.New("scheme is neither https nor http")
+	case c.allowHTTP || isLoopback(u.Hostname()):
+		return nil
+	}
+	return errors.New("plain http is allowed to loopback hosts only")
+}
+
+func isLoopback(host string) bool {
+	host = strings.ToLower(host)
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+func (c *Client) exchange(ctx context.Context, u *url.URL, accept string) (*Body, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, errors.New("malformed URL")
+	}
+	req.Header.Set("Accept", accept)
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", "wicketgate")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, inWords(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, &StatusError{Code: resp.StatusCode}
+	}
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, errors.New("body has a content coding that was not asked for")
+	}
+	bytes, err := io.ReadAll(io.LimitReader(resp.Body, c.maxBody+1))
+	if err != nil {
+		return nil, inWords(err)
+	}
+	if int64(len(bytes)) > c.maxBody {
+		return nil, fmt.Errorf("body is larger than %d octets", c.maxBody)
+	}
+	b := &Body{Bytes: bytes}
+	b.ContentType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	b.Date, _ = http.ParseTime(resp.Header.Get("Date"))
+	b.MaxAge, b.HasMaxAge = maxAge(resp.Header)
+	return b, nil
+}
+
+// maxAge reads Cache-Control, and takes off what the document already spent in
+// other caches.
+func maxAge(h http.Header) (age time.Duration, said bool) {
+	const longest = 365 * 24 * 3600
+	for _, line := range h.Values("Cache-Control") {
+		for directive := range strings.SplitSeq(line, ",") {
+			name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
+			switch name {
+			case "no-store", "no-cache":
+				return 0, true
+			case "max-age":
+				n, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 64)
+				if err == nil || errors.Is(err, strconv.ErrRange) {
+					age, said = time.Duration(min(n, longest))*time.Second, true
+				}
+			}
+		}
+	}
+	if spent, err := strconv.ParseUint(h.Get("Age"), 10, 31); err == nil {
+		age = max(0, age-time.Duration(spent)*time.Second)
+	}
+	return age, said
+}
+
+// inWords keeps the errors of the network and of TLS. Those of net/http's
+// parser quote what the server sent, so they are replaced.
+func inWords(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		if wrapped.Timeout() && !errors.Is(err, context.Canceled) {
+			return errors.New("no complete answer in time")
+		}
+		err = wrapped.Err
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return errors.New("no complete answer in time")
+	}
+	_, network := errors.AsType[*net.OpError](err)
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	text := err.Error()
+	switch {
+	case network, certificate, record, strings.HasPrefix(text, "tls: "), strings.HasPrefix(text, "http: server gave HTTP response"),
+		errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	}
+	return errors.New("the answer is not well-formed HTTP")
+}
+
+var errAddress = errors.New("address is link-local, a metadata service, multicast or unspecified")
+
+// filterAddress runs after the name was resolved and before the connection is
+// made, so a name that resolves differently the second time gains nothing.
+func filterAddress(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil || isForbidden(at.Addr()) {
+		return errAddress
+	}
+	return nil
+}
+
+// nat64 is the prefix under which IPv4 addresses are reached by translation,
+// RFC 6052 section 2.1.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// metadata holds the addresses of metadata services that no address class
+// covers.
+var metadata = [...]netip.Addr{
+	netip.MustParseAddr("fd00:ec2::254"),
+	netip.MustParseAddr("100.100.100.200"),
+}
+
+func isForbidden(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	if nat64.Contains(a) {
+		low := a.As16()
+		a = netip.AddrFrom4([4]byte(low[12:]))
+	}
+	for _, m := range metadata {
+		if a == m {
+			return true
+		}
+	}
+	return a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}

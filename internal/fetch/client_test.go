@@ -1,0 +1,326 @@
+package fetch
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const secret = "attackers-own-words"
+
+func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestClientGet(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Accept"); got != "application/json" {
+			t.Errorf("Accept is %q", got)
+		}
+		if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+			t.Errorf("Accept-Encoding is %q", got)
+		}
+		w.Header().Set("Content-Type", "Application/JSON; charset=utf-8")
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		w.Header().Set("Date", "Fri, 15 Jan 2027 08:00:00 GMT")
+		fmt.Fprint(w, `{}`)
+	})
+	b, err := NewClient(ClientOptions{}).Get(t.Context(), server.URL+"/x?y=z", "application/json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(b.Bytes) != "{}" || b.ContentType != "application/json" || b.MaxAge != 5*time.Minute || !b.HasMaxAge || b.Date.Unix() != 1800000000 {
+		t.Errorf("got %+v", b)
+	}
+}
+
+// R-04, R-05, R-08, R-11, KEY-05: what does not count as a document, with the
+// words the error must have. None may have the server's.
+func TestClientRefuses(t *testing.T) {
+	sentinel := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") })
+	for name, test := range map[string]struct {
+		handler http.HandlerFunc
+		want    string
+	}{
+		"500 with keys": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			fmt.Fprint(w, secret)
+		}, "status 500"},
+		"204": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "status 204"},
+		"206": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusPartialContent) }, "status 206"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, sentinel.URL+"/"+secret, http.StatusFound)
+		}, "redirects are not followed"},
+		"redirect to metadata service": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://169.254.169.254/", http.StatusTemporaryRedirect)
+		}, "redirects are not followed"},
+		"one octet too large": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(make([]byte, 4097))
+		}, "larger than 4096"},
+		"huge": {func(w http.ResponseWriter, r *http.Request) {
+			for i := 0; i < 64<<20 && r.Context().Err() == nil; i += 64 << 10 {
+				if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+					return
+				}
+			}
+		}, "larger than 4096"},
+		"gzip bomb": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = z.Write(make([]byte, 1<<20))
+			_ = z.Close()
+		}, "content coding"},
+		"truncated": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			fmt.Fprint(w, secret)
+		}, "unexpected EOF"},
+		"drip": {func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				fmt.Fprint(w, "x")
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-r.Context().Done():
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+		}, "no complete answer in time"},
+		"hang": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no complete answer in time"},
+		"reset": {func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		}, "EOF"},
+		"not HTTP": {func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			fmt.Fprintf(conn, "%s %s\r\n\r\n", secret, secret)
+			_ = conn.Close()
+		}, "not well-formed HTTP"},
+		"bad header": {func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\n%s\r\n\r\n", secret)
+			_ = conn.Close()
+		}, "not well-formed HTTP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := serve(t, test.handler)
+			c := NewClient(ClientOptions{MaxBody: 4096, Timeout: 300 * time.Millisecond})
+			b, err := c.Get(t.Context(), server.URL, "*/*")
+			if err == nil {
+				t.Fatalf("accepted %d octets", len(b.Bytes))
+			}
+			if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), secret) {
+				t.Errorf("error is %q, want %q in it and nothing of the answer", err, test.want)
+			}
+		})
+	}
+}
+
+// R-08, KEY-05: what holds when nobody says otherwise.
+func TestClientDefaults(t *testing.T) {
+	if c := NewClient(ClientOptions{}); c.http.Timeout != 5*time.Second || c.maxBody != 512<<10 || c.allowHTTP {
+		t.Errorf("got %v, %d octets, http %v", c.http.Timeout, c.maxBody, c.allowHTTP)
+	}
+}
+
+func TestClientStatusError(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	_, err := NewClient(ClientOptions{}).Get(t.Context(), server.URL, "*/*")
+	if status, ok := errors.AsType[*StatusError](err); !ok || status.Code != 404 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// KEY-01, KEY-04, R-11: which addresses are asked at all.
+func TestClientAddresses(t *testing.T) {
+	for _, test := range []struct {
+		address   string
+		allowHTTP bool
+		want      string
+	}{
+		{"http://192.0.2.1/", false, "loopback hosts only"},
+		{"http://localhost.example/", false, "loopback hosts only"},
+		{"http://127.0.0.1.example/", false, "loopback hosts only"},
+		{"ftp://localhost/", true, "scheme"},
+		{"file:///etc/passwd", true, "absolute URL"},
+		{"/jwks", true, "absolute URL"},
+		{"https:jwks", true, "absolute URL"},
+		{"https://user:" + secret + "@localhost/", true, "user information"},
+		{"https://local host/", true, "malformed"},
+		{"http://169.254.169.254/latest/meta-data", true, "metadata service"},
+		{"https://169.254.169.254/", false, "metadata service"},
+		{"http://[fd00:ec2::254]/", true, "metadata service"},
+		{"http://100.100.100.200/", true, "metadata service"},
+		{"http://[fe80::1%25lo]/", true, "link-local"},
+		{"http://[::ffff:169.254.169.254]/", true, "link-local"},
+		{"http://0.0.0.0/", true, "unspecified"},
+		{"https://[::]/", false, "unspecified"},
+		{"http://224.0.0.1/", true, "multicast"},
+	} {
+		_, err := NewClient(ClientOptions{AllowHTTP: test.allowHTTP}).Get(t.Context(), test.address, "*/*")
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v, want %q", test.address, err, test.want)
+		}
+	}
+}
+
+func TestForbiddenAddresses(t *testing.T) {
+	for address, want := range map[string]bool{
+		"169.254.0.1": true, "169.254.169.254": true, "::ffff:169.254.169.254": true, "64:ff9b::a9fe:a9fe": true,
+		"fd00:ec2::254": true, "100.100.100.200": true, "fe80::1%eth0": true, "ff02::1": true, "239.1.2.3": true,
+		"0.0.0.0": true, "::": true, "255.255.255.255": true,
+		"127.0.0.1": false, "::1": false, "10.0.0.1": false, "192.168.1.1": false, "fd00::1": false,
+		"8.8.8.8": false, "64:ff9b::808:808": false, "100.100.100.201": false,
+	} {
+		if got := isForbidden(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: %v, want %v", address, got, want)
+		}
+	}
+}
+
+// A name is judged by what it resolves to at the moment of connecting.
+func TestClientResolvesToForbidden(t *testing.T) {
+	server := linkLocalDNS(t)
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", server)
+	}}
+	c := NewClient(ClientOptions{AllowHTTP: true})
+	dialer := &net.Dialer{Resolver: resolver, Control: filterAddress}
+	c.http.Transport.(*http.Transport).DialContext = dialer.DialContext
+	if _, err := c.Get(t.Context(), "http://issuer.example./", "*/*"); err == nil || !errors.Is(err, errAddress) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestClientIgnoresProxyEnvironment(t *testing.T) {
+	var asked atomic.Bool
+	proxy := serve(t, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
+	t.Setenv("HTTP_PROXY", proxy.URL)
+	t.Setenv("HTTPS_PROXY", proxy.URL)
+	_, err := NewClient(ClientOptions{AllowHTTP: true}).Get(t.Context(), "http://issuer.invalid/", "*/*")
+	if err == nil || asked.Load() {
+		t.Errorf("err %v, proxy asked: %v", err, asked.Load())
+	}
+}
+
+// KEY-04: chain, name and version are checked; an own authority is possible.
+func TestClientTLS(t *testing.T) {
+	start := func(old bool) *httptest.Server {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		if old {
+			server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // what must be refused
+		}
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		return server
+	}
+	good, old := start(false), start(true)
+	pool := func(s *httptest.Server) *x509.CertPool {
+		p := x509.NewCertPool()
+		p.AddCert(s.Certificate())
+		return p
+	}
+	for name, test := range map[string]struct {
+		address string
+		roots   *x509.CertPool
+		want    string
+	}{
+		"own authority":     {good.URL, pool(good), ""},
+		"unknown authority": {good.URL, nil, "certificate"},
+		"wrong name":        {strings.Replace(good.URL, "127.0.0.1", "localhost", 1), pool(good), "certificate"},
+		"TLS 1.1":           {old.URL, pool(old), "protocol version"},
+		"http on https":     {strings.Replace(serve(t, nil).URL, "http:", "https:", 1), nil, "HTTP response to HTTPS client"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := NewClient(ClientOptions{RootCAs: test.roots}).Get(t.Context(), test.address, "*/*")
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestMaxAge(t *testing.T) {
+	for _, test := range []struct {
+		control, age string
+		want         time.Duration
+		said         bool
+	}{
+		{"", "", 0, false},
+		{"public", "", 0, false},
+		{"max-age=60", "", time.Minute, true},
+		{`Max-Age="60"`, "", time.Minute, true},
+		{"public , max-age=60, must-revalidate", "", time.Minute, true},
+		{"max-age=0", "", 0, true},
+		{"max-age=60, no-store", "", 0, true},
+		{"no-cache", "", 0, true},
+		{"max-age=-1", "", 0, false},
+		{"max-age=x", "", 0, false},
+		{"max-age=99999999999999999999", "", 365 * 24 * time.Hour, true},
+		{"max-age=600", "500", 100 * time.Second, true},
+		{"max-age=600", "700", 0, true},
+		{"max-age=600", "-1", 600 * time.Second, true},
+		{"s-maxage=60", "", 0, false},
+	} {
+		h := http.Header{"Cache-Control": {test.control}, "Age": {test.age}}
+		if got, said := maxAge(h); got != test.want || said != test.said {
+			t.Errorf("%q, age %q: %v, %v", test.control, test.age, got, said)
+		}
+	}
+}
+
+// linkLocalDNS is a name server that knows one address, 169.254.169.254.
+func linkLocalDNS(t *testing.T) (address string) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		question := make([]byte, 512)
+		for {
+			n, from, err := conn.ReadFrom(question)
+			if err != nil {
+				return
+			}
+			end := 12 + bytes.IndexByte(question[12:n], 0) + 5
+			answer := bytes.Clone(question[:end])
+			copy(answer[2:12], []byte{0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0})
+			if isA := question[end-3] == 1; isA {
+				answer[7] = 1
+				answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 169, 254, 169, 254)
+			}
+			_, _ = conn.WriteTo(answer, from)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = conn.Close()
+		<-done
+	})
+	return conn.LocalAddr().String()
+}
