@@ -1,0 +1,48 @@
+package jwks
+
+import (
+	"strings"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// ParseProofKey reads the jwk of a DPoP proof (RFC 9449 section 4.2): a public
+// RSA key of 2048 to 4096 bits, an EC key on P-256, P-384 or P-521, or an
+// Ed25519 key, with no private member, in canonical form. Its cost is bounded
+// by the length of text whatever the text says.
+func ParseProofKey(text string) (*Key, error) {
+	jwk, err := token.ParseObject(text)
+	if err != nil {
+		return nil, errNotObject
+	}
+	k, _, err := readKey(jwk, maxProofRSA)
+	return k, err
+}
+
+// ProofKeys remembers the proof keys seen last. It remembers what a text says,
+// never that anybody holds the key.
+type ProofKeys struct {
+	keys *lru.Cache[string, *Key]
+}
+
+// NewProofKeys makes a memory of at most size keys, and at least one.
+func NewProofKeys(size int) *ProofKeys {
+	keys, _ := lru.New[string, *Key](max(size, 1)) // fails for a size below 1 only
+	return &ProofKeys{keys: keys}
+}
+
+// Parse is ParseProofKey for a text that may have been seen before.
+func (p *ProofKeys) Parse(text string) (*Key, error) {
+	if k, found := p.keys.Get(text); found {
+		return k, nil
+	}
+	k, err := ParseProofKey(text)
+	if err != nil {
+		return nil, err
+	}
+	// A copy: text is a part of a whole proof, which would stay in memory.
+	p.keys.Add(strings.Clone(text), k)
+	return k, nil
+}
