@@ -1,0 +1,114 @@
+package policy
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Canonical decodes the path of a request target once, or refuses it. A path
+// passes only if every reader reads it the same way: no dot segments, no empty
+// segments, no encoded slash, backslash or dot, no semicolon, no control
+// octet, nothing outside the characters of RFC 3986 section 3.3, valid UTF-8
+// once decoded. What passes is matched in its decoded form and forwarded as it
+// came.
+func Canonical(raw string) (path string, ok bool) {
+	if raw == "" || raw[0] != '/' {
+		return "", false
+	}
+	encoded := false
+	start := 1
+	for i := 1; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '/':
+			if isBadSegment(raw[start:i]) || i == start {
+				return "", false
+			}
+			start = i + 1
+		case c == '%':
+			if !isGoodEscape(raw, i) {
+				return "", false
+			}
+			encoded = true
+			i += 2
+		case !pathChar[c]:
+			return "", false
+		}
+	}
+	if isBadSegment(raw[start:]) {
+		return "", false
+	}
+	if !encoded {
+		return raw, true
+	}
+	path = decode(raw)
+	return path, utf8.ValidString(path)
+}
+
+func isBadSegment(s string) bool { return s == "." || s == ".." }
+
+// pathChar holds the pchar of RFC 3986 section 3.3 that stand for themselves,
+// less the semicolon: servers differ about where a segment with one ends.
+var pathChar = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@") {
+		t[c] = true
+	}
+	return t
+}()
+
+func isGoodEscape(raw string, at int) bool {
+	if at+2 >= len(raw) {
+		return false
+	}
+	high, low := unhex(raw[at+1]), unhex(raw[at+2])
+	if high < 0 || low < 0 {
+		return false
+	}
+	switch c := byte(high<<4 | low); {
+	case c < ' ' || c == 0x7f:
+		return false
+	case c == '/' || c == '\\' || c == '.':
+		return false
+	}
+	return true
+}
+
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+func decode(raw string) string {
+	out := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		if c == '%' {
+			c = byte(unhex(raw[i+1])<<4 | unhex(raw[i+2]))
+			i += 2
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// cutPrefix removes prefix, given decoded, from the front of raw, which may
+// spell it with escapes. The rest keeps its octets and begins with a slash.
+func cutPrefix(raw, prefix string) string {
+	at := 0
+	for range len(prefix) {
+		if raw[at] == '%' {
+			at += 2
+		}
+		at++
+	}
+	if rest := raw[at:]; strings.HasPrefix(rest, "/") {
+		return rest
+	}
+	return "/" + raw[at:]
+}

@@ -1,0 +1,304 @@
+// Package policy finds the route that governs a request and holds the caller
+// against it. It knows paths, methods and what a verified principal must
+// bring; it reads no token and no HTTP message.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// A Binding says how a token must be bound to its sender on a route.
+type Binding uint8
+
+// The bindings a route can ask for.
+const (
+	AnyBinding  Binding = iota // bearer tokens and bound tokens
+	DPoPBinding                // only DPoP-bound tokens, RFC 9449
+)
+
+// Options describes one route.
+type Options struct {
+	Name     string
+	Path     string   // literal segments, "*" or "{name}" for one segment, "**" at the end for the rest
+	Methods  []string // none: every method; GET includes HEAD
+	Public   bool     // no token is asked for or looked at
+	Optional bool     // without a token the request passes as anonymous; a bad token is refused
+	Binding  Binding
+
+	All token.Scopes // every one is needed
+	Any token.Scopes // one of them is needed
+
+	StripPrefix string // removed from the path the upstream sees
+}
+
+// Error is a complaint about one route.
+type Error struct {
+	Index   int    // of the route in the list given to Compile
+	Field   string // the route's key
+	Message string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("routes[%d].%s: %s", e.Index, e.Field, e.Message) }
+
+// A Route is what governs a request.
+type Route struct {
+	Options
+
+	index   int
+	schemes token.Scheme
+}
+
+// Matched reports whether this is a configured route. What nothing matches is
+// governed by a route that is not, and is refused.
+func (r *Route) Matched() bool { return r.index >= 0 }
+
+// Index is the place of the route in the configuration, or -1.
+func (r *Route) Index() int { return r.index }
+
+// Schemes is what a token may come with on this route.
+func (r *Route) Schemes() token.Scheme { return r.schemes }
+
+// UpstreamPath is the path the upstream is asked for, given the path as the
+// client sent it: the same octets, less the prefix to strip.
+func (r *Route) UpstreamPath(raw string) string {
+	if r.StripPrefix == "" {
+		return raw
+	}
+	return cutPrefix(raw, r.StripPrefix)
+}
+
+// Authorize holds a verified caller against the route. A nil error allows.
+// Scopes are compared for equality only (RFC 6749 section 3.3).
+func (r *Route) Authorize(p *token.Principal) *token.Error {
+	enough := true
+	for _, s := range r.All {
+		enough = enough && p.Scope.Has(s)
+	}
+	if enough && (len(r.Any) == 0 || slices.ContainsFunc(r.Any, p.Scope.Has)) {
+		return nil
+	}
+	e := token.Refuse(token.InsufficientScope, token.ReasonScope)
+	e.Scope = r.needed(p.Scope)
+	return e
+}
+
+// needed lists everything the route wants in one go (RFC 6750 section 3.1), so
+// that a client asks once. Of alternatives it names the one the caller has, or
+// else the operator's first.
+func (r *Route) needed(have token.Scopes) token.Scopes {
+	need := slices.Clone(r.All)
+	if len(r.Any) == 0 {
+		return need
+	}
+	choice := r.Any[0]
+	if i := slices.IndexFunc(r.Any, have.Has); i >= 0 {
+		choice = r.Any[i]
+	}
+	if need.Has(choice) {
+		return need
+	}
+	return append(need, choice)
+}
+
+// A Set is the compiled routes of one resource. It is immutable.
+type Set struct {
+	root    node
+	routes  []*Route
+	nowhere *Route
+}
+
+// node is one segment in the tree of patterns. At each segment a literal is
+// tried before any one segment, and that before the rest.
+type node struct {
+	literals map[string]*node
+	one      *node
+	rest     []*Route
+	here     []*Route
+}
+
+// Compile builds a Set. With no routes everything needs a valid token and
+// nothing more. The error joins an *Error for each complaint.
+func Compile(options []Options) (*Set, error) {
+	s := &Set{nowhere: &Route{Options: Options{Name: "none"}, index: -1}}
+	if len(options) == 0 {
+		options = []Options{{Name: "default", Path: "/**"}}
+	}
+	var problems []error
+	for i, o := range options {
+		r := &Route{Options: o, index: i, schemes: token.Bearer | token.DPoP}
+		if o.Binding == DPoPBinding {
+			r.schemes = token.DPoP
+		}
+		if err := s.add(r); err != nil {
+			problems = append(problems, err)
+		}
+		s.routes = append(s.routes, r)
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return s, nil
+}
+
+// Routes lists the routes in the order of the configuration.
+func (s *Set) Routes() []*Route { return s.routes }
+
+func (s *Set) add(r *Route) error {
+	complain := func(field, format string, args ...any) error {
+		return &Error{Index: r.index, Field: field, Message: fmt.Sprintf(format, args...)}
+	}
+	if !strings.HasPrefix(r.Path, "/") {
+		return complain("path", "must begin with a slash")
+	}
+	segments := segmentsOf(r.Path)
+	for i, seg := range segments {
+		if err := checkSegment(seg, i == len(segments)-1); err != "" {
+			return complain("path", "%s", err)
+		}
+	}
+	if r.StripPrefix != "" && !isLiteralPrefix(segments, r.StripPrefix) {
+		return complain("strip_prefix", "must be whole literal segments at the front of path, like /ext of /ext/**")
+	}
+	leaf := s.root.leaf(segments)
+	for _, other := range *leaf {
+		if overlap(r.Methods, other.Methods) {
+			return complain("path", "governs the same requests as routes[%d]", other.index)
+		}
+	}
+	*leaf = append(*leaf, r)
+	return nil
+}
+
+// segmentsOf splits a path. A slash at the end does not count: /a and /a/ are
+// governed by the same route, since many servers treat them as one resource.
+func segmentsOf(path string) []string {
+	path = strings.TrimSuffix(path[1:], "/")
+	if path == "" {
+		return nil
+	}
+	return strings.Split(path, "/")
+}
+
+func checkSegment(seg string, last bool) string {
+	switch {
+	case seg == "**" && !last:
+		return "** may only be the last segment"
+	case seg == "**" || seg == "*":
+		return ""
+	case isCapture(seg):
+		return ""
+	case strings.ContainsAny(seg, "*{}"):
+		return "a segment is a literal, *, {name} or **: " + seg + " mixes them"
+	case seg == "":
+		return "an empty segment matches no request"
+	case strings.ContainsAny(seg, "?#;%\\") || isBadSegment(seg):
+		return "the segment " + seg + " matches no request: paths are compared decoded and in canonical form"
+	}
+	return ""
+}
+
+func isCapture(seg string) bool {
+	return len(seg) > 2 && seg[0] == '{' && seg[len(seg)-1] == '}' && !strings.ContainsAny(seg[1:len(seg)-1], "*{}")
+}
+
+func isLiteralPrefix(segments []string, prefix string) bool {
+	if !strings.HasPrefix(prefix, "/") || strings.HasSuffix(prefix, "/") {
+		return false
+	}
+	cut := strings.Split(prefix[1:], "/")
+	if len(cut) > len(segments) {
+		return false
+	}
+	for i, seg := range cut {
+		if seg != segments[i] || seg == "*" || seg == "**" || isCapture(seg) {
+			return false
+		}
+	}
+	return true
+}
+
+// overlap tells whether two routes with one path could both claim a method. A
+// route that lists methods goes before one that takes them all.
+func overlap(a, b []string) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	return slices.ContainsFunc(a, func(m string) bool { return slices.Contains(b, m) })
+}
+
+func (n *node) leaf(segments []string) *[]*Route {
+	for _, seg := range segments {
+		switch {
+		case seg == "**":
+			return &n.rest
+		case seg == "*" || isCapture(seg):
+			if n.one == nil {
+				n.one = &node{}
+			}
+			n = n.one
+		default:
+			if n.literals == nil {
+				n.literals = make(map[string]*node)
+			}
+			if n.literals[seg] == nil {
+				n.literals[seg] = &node{}
+			}
+			n = n.literals[seg]
+		}
+	}
+	return &n.here
+}
+
+// Route returns the route that governs a request: the one with the most
+// specific path, compared segment by segment from the left. path is what
+// Canonical returned. A method that this path does not list finds no route,
+// not a wider one: what is not spelled out is refused. It never returns nil.
+func (s *Set) Route(method, path string) *Route {
+	candidates := s.root.find(strings.TrimSuffix(path[1:], "/"))
+	for _, r := range candidates {
+		if slices.Contains(r.Methods, method) {
+			return r
+		}
+	}
+	if method == "HEAD" {
+		for _, r := range candidates {
+			if slices.Contains(r.Methods, "GET") {
+				return r
+			}
+		}
+	}
+	for _, r := range candidates {
+		if len(r.Methods) == 0 {
+			return r
+		}
+	}
+	return s.nowhere
+}
+
+// find returns the routes of the most specific pattern that matches rest, the
+// part of the path not consumed yet.
+func (n *node) find(rest string) []*Route {
+	if rest == "" {
+		if len(n.here) > 0 {
+			return n.here
+		}
+		return n.rest
+	}
+	segment, after, _ := strings.Cut(rest, "/")
+	if child := n.literals[segment]; child != nil {
+		if found := child.find(after); found != nil {
+			return found
+		}
+	}
+	if n.one != nil {
+		if found := n.one.find(after); found != nil {
+			return found
+		}
+	}
+	return n.rest
+}
