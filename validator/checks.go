@@ -1,0 +1,169 @@
+package validator
+
+import (
+	"errors"
+	"time"
+
+	"github.com/wicketgate/wicketgate/jwks"
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// checks is what a token must survive once its signature held, in order, on
+// every request.
+var checks = []struct {
+	name, spec string
+	run        func(*Resource, *verified, time.Time) *token.Error
+}{
+	{"issuer", "RFC 9068 section 4", checkIssuer},
+	{"required claims", "RFC 9068 section 2.2", checkRequired},
+	{"kind of token", "RFC 8725 section 3.11", checkKind},
+	{"expiry", "RFC 7519 section 4.1.4, RFC 9068 section 4", checkExpiry},
+	{"not before", "RFC 7519 section 4.1.5", checkNotBefore},
+	{"issued at", "RFC 7519 section 4.1.6", checkIssuedAt},
+	{"lifetime", "RFC 9449 section 11.2", checkLifetime},
+	{"audience", "RFC 9068 section 4, RFC 7519 section 4.1.3", checkAudience},
+}
+
+func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidToken, r) }
+
+func checkIssuer(_ *Resource, t *verified, _ time.Time) *token.Error {
+	if t.Issuer != t.issuer.Issuer {
+		return refuse(token.ReasonIssuer)
+	}
+	return nil
+}
+
+func checkRequired(_ *Resource, t *verified, _ time.Time) *token.Error {
+	if t.Expiry.IsZero() {
+		return refuse(token.ReasonClaim)
+	}
+	if t.issuer.Profile == JWT {
+		return nil
+	}
+	if t.Subject == "" || t.ClientID == "" || t.ID == "" || t.IssuedAt.IsZero() {
+		return refuse(token.ReasonClaim)
+	}
+	return nil
+}
+
+// foreignClaims are signs of a JWT that is no access token: an ID token
+// (OpenID Connect Core section 2) or a security event (RFC 8417 section 2.2).
+var foreignClaims = [...]string{"nonce", "at_hash", "c_hash", "s_hash", "events"}
+
+// foreignKinds are values by which well-known servers mark their other tokens
+// in the payload: Keycloak by typ, Cognito by token_use.
+var foreignKinds = [...]struct{ claim, value string }{
+	{"typ", "ID"}, {"typ", "Refresh"}, {"typ", "Offline"}, {"typ", "Logout"}, {"token_use", "id"},
+}
+
+// checkKind looks for signs of another kind of JWT where typ does not tell.
+func checkKind(_ *Resource, t *verified, _ time.Time) *token.Error {
+	if t.issuer.Profile != JWT {
+		return nil
+	}
+	for _, name := range foreignClaims {
+		if _, found := t.Lookup(name); found {
+			return refuse(token.ReasonKind)
+		}
+	}
+	for _, k := range foreignKinds {
+		v, _ := t.Lookup(k.claim)
+		if text, ok := v.Text(); ok && text == k.value {
+			return refuse(token.ReasonKind)
+		}
+	}
+	return nil
+}
+
+func checkExpiry(_ *Resource, t *verified, now time.Time) *token.Error {
+	if !now.Before(t.Expiry.Add(t.issuer.Leeway)) {
+		return refuse(token.ReasonExpired)
+	}
+	return nil
+}
+
+func checkNotBefore(_ *Resource, t *verified, now time.Time) *token.Error {
+	if !t.NotBefore.IsZero() && t.NotBefore.Sub(now) > t.issuer.Leeway {
+		return refuse(token.ReasonNotYet)
+	}
+	return nil
+}
+
+func checkIssuedAt(_ *Resource, t *verified, now time.Time) *token.Error {
+	if !t.IssuedAt.IsZero() && t.IssuedAt.Sub(now) > t.issuer.Leeway {
+		return refuse(token.ReasonIssuedAt)
+	}
+	return nil
+}
+
+// checkLifetime counts from iat where there is one, else from now: a token
+// without iat cannot claim a past it does not have.
+func checkLifetime(_ *Resource, t *verified, now time.Time) *token.Error {
+	limit := t.issuer.MaxLifetime
+	if limit == 0 {
+		return nil
+	}
+	from := t.IssuedAt
+	if from.IsZero() {
+		from = now
+	}
+	if t.Expiry.Sub(from) > limit {
+		return refuse(token.ReasonLifetime)
+	}
+	return nil
+}
+
+func checkAudience(r *Resource, t *verified, _ time.Time) *token.Error {
+	if !r.accepts(t.issuer, t.audience) {
+		return refuse(token.ReasonAudience)
+	}
+	return nil
+}
+
+var errTyp = errors.New("profile rfc9068 takes typ at+jwt only; issuers[].profile: jwt takes JWT or none as well")
+
+// early refuses by what the token says of itself, before a key is looked for.
+// An expired token or one for somebody else costs no signature check that way;
+// all of it is judged again once the signature held.
+func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time) *token.Error {
+	if !i.allowed[jwks.Canonical(u.Algorithm)] {
+		return refuse(token.ReasonAlgorithm)
+	}
+	if !i.acceptsType(u) {
+		return refuse(token.ReasonType).Because(errTyp)
+	}
+	if v, found := u.Untrusted("exp"); found {
+		if end, ok := token.NumericDate(v); !ok {
+			return refuse(token.ReasonClaim)
+		} else if !now.Before(end.Add(i.Leeway)) {
+			return refuse(token.ReasonExpired)
+		}
+	}
+	// A date of issue ahead of us would make a key look newer than the set.
+	if v, found := u.Untrusted("iat"); found {
+		if begin, ok := token.NumericDate(v); !ok {
+			return refuse(token.ReasonClaim)
+		} else if begin.Sub(now) > i.Leeway {
+			return refuse(token.ReasonIssuedAt)
+		}
+	}
+	if v, found := u.Untrusted("aud"); found && i.AudienceClaim == "aud" {
+		if list, ok := token.TextOrList(v); !ok || !r.accepts(i, list) {
+			return refuse(token.ReasonAudience)
+		}
+	}
+	return nil
+}
+
+// acceptsType is the defence against ID tokens, logout tokens and all other
+// JWTs of the same issuer (RFC 9068 section 4, RFC 8725 section 3.11).
+func (i *issuer) acceptsType(u *token.Unverified) bool {
+	if u.Type == "at+jwt" {
+		return true
+	}
+	if i.Profile != JWT {
+		return false
+	}
+	_, named := u.Header("typ")
+	return !named || u.Type == "jwt"
+}

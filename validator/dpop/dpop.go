@@ -1,0 +1,243 @@
+// Package dpop checks DPoP proofs at the resource: that whoever sends a
+// sender-constrained token also holds its key (RFC 9449 sections 4.3 and 7).
+//
+// It judges proofs only. Whether the token itself is good was decided before,
+// and its cnf.jkt is handed in. Server nonces (RFC 9449 section 9) are not
+// checked.
+package dpop
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wicketgate/wicketgate/jwks"
+	"github.com/wicketgate/wicketgate/token"
+	"github.com/wicketgate/wicketgate/validator/replay"
+)
+
+// Limits on a proof.
+const (
+	maxID = 256 // octets of a jti
+
+	// DefaultMaxAge and DefaultFuture bound iat around now.
+	DefaultMaxAge = 60 * time.Second
+	DefaultFuture = 30 * time.Second
+
+	keysCached = 1000 // parsed client keys kept at hand
+)
+
+// DefaultAlgorithms are the proof algorithms accepted unless the operator says
+// otherwise. ES384 and ES512 cost up to 35 times as much to check, at the
+// caller's choice.
+var DefaultAlgorithms = []string{"ES256", "EdDSA", "RS256", "PS256"}
+
+// Options says which proofs are good. The zero value of a field is its
+// default.
+type Options struct {
+	MaxAge     time.Duration // how old iat may be
+	Future     time.Duration // how far ahead of us iat may be
+	MaxLength  int           // octets of a proof
+	Algorithms []string      // algs of the challenge
+
+	// Since refuses proofs made before it. A store that begins empty with the
+	// process cannot know what was used before; Since is the second in which
+	// it began. Zero for a store that outlives the process.
+	Since time.Time
+
+	// OnSkew is told iat less now of each proof that held; may be nil.
+	OnSkew func(time.Duration)
+}
+
+// A Verifier checks proofs against one set of options. It is immutable and
+// safe for concurrent use.
+type Verifier struct {
+	options Options
+	allowed map[string]bool // by canonical name
+	store   replay.Store
+	keys    *jwks.ProofKeys
+}
+
+// New makes a Verifier that remembers proofs in store. It fails on an
+// algorithm that is not known.
+func New(o Options, store replay.Store) (*Verifier, error) {
+	if o.MaxAge == 0 {
+		o.MaxAge = DefaultMaxAge
+	}
+	if o.Future == 0 {
+		o.Future = DefaultFuture
+	}
+	if o.MaxLength == 0 {
+		o.MaxLength = token.MaxProofLength
+	}
+	if len(o.Algorithms) == 0 {
+		o.Algorithms = DefaultAlgorithms
+	}
+	o.Since = o.Since.Truncate(time.Second)
+	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, keys: jwks.NewProofKeys(keysCached)}
+	for _, alg := range o.Algorithms {
+		if !jwks.Known(alg) {
+			return nil, fmt.Errorf("unknown proof algorithm %q", alg)
+		}
+		v.allowed[jwks.Canonical(alg)] = true
+	}
+	return v, nil
+}
+
+// Algorithms is the value of algs in a DPoP challenge (RFC 9449 section 7.1):
+// exactly what Confirm accepts. EdDSA is told under both of its names.
+func (v *Verifier) Algorithms() []string {
+	algs := slices.Clone(v.options.Algorithms)
+	if v.allowed["EdDSA"] {
+		for _, name := range [...]string{"EdDSA", "Ed25519"} {
+			if !slices.Contains(algs, name) {
+				algs = append(algs, name)
+			}
+		}
+	}
+	return algs
+}
+
+// Confirm checks that the one proof of cred was made now, for this request and
+// token, by the holder of the key whose thumbprint is jkt, and was not seen
+// before. digest is the SHA-256 of the token's text.
+//
+// The order is by cost: what a stranger can make us do is parsing. The
+// signature is checked only for the key the token names, and a proof is
+// remembered only when all else held, so nobody can use up the proofs of
+// another.
+//
+// The error is an *token.Error (invalid_dpop_proof, or invalid_token when
+// proof and token name different keys), or a *token.Fault when the store
+// cannot say.
+func (v *Verifier) Confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) error {
+	proof, key, err := v.read(cred.Proofs)
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare([]byte(key.Thumbprint()), []byte(jkt)) != 1 {
+		return token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
+	}
+	id, issued, err := v.judge(proof, cred, digest, now)
+	if err != nil {
+		return err
+	}
+	if err := proof.Signature(key); err != nil {
+		return refuse(token.ReasonDPoPSignature).Because(err)
+	}
+	ttl := issued.Add(v.options.MaxAge).Sub(now) + time.Second
+	first, err := v.store.First(ctx, jkt, id, ttl)
+	if err != nil {
+		return &token.Fault{Reason: token.ReasonReplayUnavailable, RetryAfter: v.options.MaxAge / 2, Cause: err}
+	}
+	if !first {
+		return refuse(token.ReasonDPoPReplay)
+	}
+	if v.options.OnSkew != nil {
+		v.options.OnSkew(issued.Sub(now))
+	}
+	return nil
+}
+
+func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidDPoPProof, r) }
+
+// read parses the one proof and its key: RFC 9449 section 4.3, checks 1, 2, 4,
+// 5 and 7.
+func (v *Verifier) read(lines []string) (*token.Unverified, *jwks.Key, error) {
+	switch {
+	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
+		return nil, nil, refuse(token.ReasonDPoPMissing)
+	case len(lines) > 1:
+		return nil, nil, refuse(token.ReasonDPoPMalformed)
+	}
+	proof, err := token.ParseJWT(lines[0], v.options.MaxLength)
+	if err != nil {
+		return nil, nil, refuse(token.ReasonDPoPMalformed).Because(err)
+	}
+	typ, _ := proof.Header("typ")
+	if text, ok := typ.Text(); !ok || text != "dpop+jwt" {
+		return nil, nil, refuse(token.ReasonDPoPType)
+	}
+	if !v.allowed[jwks.Canonical(proof.Algorithm)] {
+		return nil, nil, refuse(token.ReasonDPoPAlgorithm)
+	}
+	jwk, _ := proof.Header("jwk")
+	key, err := v.keys.Parse(string(jwk))
+	if err != nil {
+		return nil, nil, refuse(token.ReasonDPoPKey).Because(err)
+	}
+	if !key.Fits(proof.Algorithm) {
+		return nil, nil, refuse(token.ReasonDPoPAlgorithm)
+	}
+	return proof, key, nil
+}
+
+// judge holds the claims against the request: RFC 9449 section 4.3, checks 3,
+// 8, 9, 11 and 12.
+func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]byte, now time.Time) (id string, issued time.Time, err error) {
+	id, ok := text(p, "jti")
+	if !ok || id == "" || len(id) > maxID {
+		return "", issued, refuse(token.ReasonDPoPMalformed)
+	}
+	if method, ok := text(p, "htm"); !ok || method != cred.Method {
+		return "", issued, refuse(token.ReasonDPoPMethod)
+	}
+	if uri, ok := text(p, "htu"); !ok || !isTarget(uri, cred) {
+		return "", issued, refuse(token.ReasonDPoPTarget)
+	}
+	if ath, ok := text(p, "ath"); !ok || ath != base64.RawURLEncoding.EncodeToString(digest[:]) {
+		return "", issued, refuse(token.ReasonDPoPToken)
+	}
+	issued, ok = v.timely(p, now)
+	if !ok {
+		return "", issued, refuse(token.ReasonDPoPTime)
+	}
+	return id, issued, nil
+}
+
+func text(p *token.Unverified, name string) (string, bool) {
+	v, _ := p.Untrusted(name)
+	return v.Text()
+}
+
+// isTarget reports whether uri is the request's target under one of the
+// origins the resource is known by. Host and forwarded fields have no say
+// (RFC 9112 section 3.3).
+func isTarget(uri string, cred token.Credential) bool {
+	origin, path, ok := split(uri)
+	if !ok || !slices.Contains(cred.Origins, origin) {
+		return false
+	}
+	if path == cred.Path {
+		return true
+	}
+	requested, ok := normalPath(cred.Path)
+	return ok && path == requested
+}
+
+// timely holds iat against the window, and honours exp and nbf where a client
+// sends them.
+func (v *Verifier) timely(p *token.Unverified, now time.Time) (issued time.Time, ok bool) {
+	iat, _ := p.Untrusted("iat")
+	issued, ok = token.NumericDate(iat)
+	if !ok || now.Sub(issued) > v.options.MaxAge || issued.Sub(now) > v.options.Future {
+		return issued, false
+	}
+	if issued.Before(v.options.Since) {
+		return issued, false
+	}
+	if exp, found := p.Untrusted("exp"); found {
+		if end, ok := token.NumericDate(exp); !ok || !now.Before(end) {
+			return issued, false
+		}
+	}
+	if nbf, found := p.Untrusted("nbf"); found {
+		if begin, ok := token.NumericDate(nbf); !ok || begin.Sub(now) > v.options.Future {
+			return issued, false
+		}
+	}
+	return issued, true
+}

@@ -1,0 +1,345 @@
+// Package validator turns a credential into a principal: it finds the issuer
+// and the key, checks the signature, judges every claim and the binding of the
+// token to its sender (RFC 9068 section 4, RFC 9449 section 7).
+//
+// It decides who the caller is, not what the caller may do; that is package
+// policy. It reads no HTTP message.
+package validator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/wicketgate/wicketgate/jwks"
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// A Profile says what an issuer's access tokens look like.
+type Profile uint8
+
+// The profiles.
+const (
+	RFC9068 Profile = iota // typ at+jwt and all seven claims: RFC 9068 sections 2 and 4
+	JWT                    // older servers: typ absent or JWT as well, exp and aud needed, signs of other kinds of JWT refused
+)
+
+// Options describes one issuer. The zero value of a field but Name and Issuer
+// is its default.
+type Options struct {
+	Name   string // for logs and metrics
+	Issuer string // what iss must equal, code point for code point
+
+	Profile    Profile
+	Algorithms []string // default: all that jwks knows
+
+	ScopeClaim    string // default "scope", a string; a claim of another name may be an array too
+	AudienceClaim string // default "aud"
+	ClientIDClaim string // default "client_id"
+
+	Leeway      time.Duration // for exp, nbf and iat
+	MaxLifetime time.Duration // longest accepted exp - iat; 0 for no limit
+	AnyAudience bool          // accepts tokens made for others: insecure
+}
+
+// A Confirmer checks the proof of possession that comes with a token bound to
+// the key with thumbprint jkt. digest is the SHA-256 of the token's text.
+type Confirmer interface {
+	Confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) error
+}
+
+// Parts is what a Validator is made of.
+type Parts struct {
+	Issuers []Options
+	Keys    *jwks.Cache
+	DPoP    Confirmer // nil: bound tokens are refused
+
+	MaxLength int           // octets of a token; 0 for token.MaxLength
+	CacheSize int           // verified tokens remembered; 0 for none
+	OnLookup  func(bool)    // told of each look into the cache, true for a hit; may be nil
+	OnJudged  func(*Result) // told of each judged token; may be nil
+}
+
+// Result tells how one token was judged.
+type Result struct {
+	Issuer string       // the issuer's name once its signature held, else empty
+	Scheme token.Scheme // what the token came with
+	Err    error        // nil, a *token.Error or a fault
+	Took   time.Duration
+}
+
+// A Validator judges tokens of a set of issuers. It is immutable but for its
+// cache, and safe for concurrent use. Ask it through For.
+type Validator struct {
+	issuers  map[string]*issuer
+	keys     *jwks.Cache
+	dpop     Confirmer
+	limit    int
+	cache    *lru.Cache[[32]byte, *verified]
+	onLookup func(bool)
+	onJudged func(*Result)
+}
+
+type issuer struct {
+	Options
+	allowed map[string]bool // canonical names
+}
+
+// verified is what is remembered of a token: that this signature held under
+// this key, and the claims decoded once. Time, audience, binding and policy
+// are judged on every request.
+type verified struct {
+	*token.Claims
+	issuer   *issuer
+	key      *jwks.Key
+	audience []string
+	scope    token.Scopes
+}
+
+// New makes a Validator. It fails on two issuers with one identifier and on an
+// algorithm that is not known.
+func New(p Parts) (*Validator, error) {
+	v := &Validator{
+		issuers: make(map[string]*issuer), keys: p.Keys, dpop: p.DPoP, limit: p.MaxLength,
+		onLookup: p.OnLookup, onJudged: p.OnJudged,
+	}
+	if v.limit == 0 {
+		v.limit = token.MaxLength
+	}
+	for _, o := range p.Issuers {
+		if _, twice := v.issuers[o.Issuer]; twice {
+			return nil, fmt.Errorf("issuer %q is configured twice", o.Issuer)
+		}
+		i, err := newIssuer(o)
+		if err != nil {
+			return nil, err
+		}
+		v.issuers[o.Issuer] = i
+	}
+	if p.CacheSize > 0 {
+		var err error
+		if v.cache, err = lru.New[[32]byte, *verified](p.CacheSize); err != nil {
+			return nil, fmt.Errorf("verified-token cache: %w", err)
+		}
+	}
+	return v, nil
+}
+
+func newIssuer(o Options) (*issuer, error) {
+	if len(o.Algorithms) == 0 {
+		o.Algorithms = jwks.Algorithms()
+	}
+	if o.ScopeClaim == "" {
+		o.ScopeClaim = "scope"
+	}
+	if o.AudienceClaim == "" {
+		o.AudienceClaim = "aud"
+	}
+	if o.ClientIDClaim == "" {
+		o.ClientIDClaim = "client_id"
+	}
+	i := &issuer{Options: o, allowed: make(map[string]bool)}
+	for _, alg := range o.Algorithms {
+		if !jwks.Known(alg) {
+			return nil, fmt.Errorf("issuer %s: unknown algorithm %q", o.Name, alg)
+		}
+		i.allowed[jwks.Canonical(alg)] = true
+	}
+	return i, nil
+}
+
+// Audience is who a token must be meant for to be good at one resource.
+type Audience struct {
+	Any      []string            // one of these must be in aud
+	ByIssuer map[string][]string // replaces Any for the issuer of that name
+}
+
+// Resource judges tokens for one resource.
+type Resource struct {
+	*Validator
+	audience Audience
+}
+
+// For returns the view of v for one resource. All views share the cache, since
+// what it remembers does not depend on the resource.
+func (v *Validator) For(a Audience) *Resource { return &Resource{v, a} }
+
+// Validate checks cred and says who presents it. The error is a *token.Error
+// when the client is at fault; any other error means that nobody can tell.
+func (r *Resource) Validate(ctx context.Context, cred token.Credential) (*token.Principal, error) {
+	if r.onJudged == nil {
+		p, _, err := r.validate(ctx, cred)
+		return p, err
+	}
+	began := time.Now()
+	p, issuer, err := r.validate(ctx, cred)
+	r.onJudged(&Result{Issuer: issuer, Scheme: cred.Scheme, Err: err, Took: time.Since(began)})
+	return p, err
+}
+
+// validate also names the issuer, as soon as its signature held.
+func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *token.Principal, issuer string, err error) {
+	if !cred.Present() {
+		return nil, "", token.Refuse(token.CredentialRequired, token.ReasonMissing)
+	}
+	now, digest := time.Now(), cred.Digest()
+	seen, hit := r.recall(digest)
+	if !hit {
+		if seen, err = r.verify(ctx, cred.Raw, now); err != nil {
+			return nil, "", err
+		}
+	}
+	issuer = seen.issuer.Name
+	for _, c := range checks {
+		if refusal := c.run(r, seen, now); refusal != nil {
+			return nil, issuer, refusal
+		}
+	}
+	if !hit && r.cache != nil {
+		r.cache.Add(digest, seen)
+	}
+	binding, err := r.confirm(ctx, cred, digest, seen.Confirm, now)
+	if err != nil {
+		return nil, issuer, err
+	}
+	return &token.Principal{Claims: seen.Claims, Scope: seen.scope, Binding: binding, Issuer: issuer}, issuer, nil
+}
+
+// recall returns what is remembered of a token, unless the key that vouched
+// for it is no longer the issuer's.
+func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
+	if v.cache == nil {
+		return nil, false
+	}
+	seen, hit = v.cache.Get(digest)
+	if hit && !v.keys.Holds(seen.issuer.Name, seen.key) {
+		v.cache.Remove(digest)
+		hit = false
+	}
+	if v.onLookup != nil {
+		v.onLookup(hit)
+	}
+	return seen, hit
+}
+
+// verify parses raw, finds the issuer's key and checks the signature. What the
+// token says of itself before that may refuse it, and does nothing else.
+func (r *Resource) verify(ctx context.Context, raw string, now time.Time) (*verified, error) {
+	u, err := token.ParseJWT(raw, r.limit)
+	if err != nil {
+		return nil, err
+	}
+	iss, _ := u.Untrusted("iss")
+	name, _ := iss.Text()
+	i := r.issuers[name]
+	if i == nil {
+		return nil, token.Refuse(token.InvalidToken, token.ReasonIssuer)
+	}
+	if refusal := i.early(r, u, now); refusal != nil {
+		return nil, refusal
+	}
+	iat, _ := u.Untrusted("iat")
+	issued, _ := token.NumericDate(iat)
+	keys, err := r.keys.Keys(ctx, i.Name, u.KeyID, jwks.Canonical(u.Algorithm), issued)
+	if errors.Is(err, jwks.ErrNoKey) {
+		return nil, token.Refuse(token.InvalidToken, token.ReasonUnknownKey)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return i.open(u, keys)
+}
+
+// open tries the keys that fit. There is more than one only where a token
+// names no key or a set names one twice.
+func (i *issuer) open(u *token.Unverified, keys []*jwks.Key) (*verified, error) {
+	for _, key := range keys {
+		claims, err := u.Open(key)
+		if _, refused := errors.AsType[*token.Error](err); refused {
+			return nil, err
+		}
+		if err == nil {
+			return i.read(claims, key)
+		}
+	}
+	return nil, token.Refuse(token.InvalidToken, token.ReasonSignature)
+}
+
+// read decodes the claims whose name or form depends on the issuer.
+func (i *issuer) read(c *token.Claims, key *jwks.Key) (*verified, error) {
+	seen := &verified{Claims: c, issuer: i, key: key, audience: c.Audience}
+	if i.AudienceClaim != "aud" {
+		seen.audience = nil
+		if v, found := c.Lookup(i.AudienceClaim); found {
+			var ok bool
+			if seen.audience, ok = token.TextOrList(v); !ok {
+				return nil, token.Refuse(token.InvalidToken, token.ReasonAudience)
+			}
+		}
+	}
+	if i.ClientIDClaim != "client_id" {
+		v, _ := c.Lookup(i.ClientIDClaim)
+		c.ClientID, _ = v.Text()
+	}
+	var refusal *token.Error
+	if seen.scope, refusal = i.readScope(c); refusal != nil {
+		return nil, refusal
+	}
+	return seen, nil
+}
+
+func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
+	v, found := c.Lookup(i.ScopeClaim)
+	if !found {
+		return nil, nil
+	}
+	if text, ok := v.Text(); ok {
+		return token.ParseScopes(text), nil
+	}
+	if list, ok := v.Texts(); ok && i.ScopeClaim != "scope" {
+		return list, nil
+	}
+	return nil, token.Refuse(token.InvalidToken, token.ReasonClaim)
+}
+
+// confirm checks that the caller may use the token: a token bound to a key is
+// never a bearer token, and the DPoP scheme is for bound tokens only (RFC 9449
+// sections 7.1 and 7.2). A binding nobody here can check refuses.
+func (v *Validator) confirm(ctx context.Context, cred token.Credential, digest [32]byte, cnf token.Confirmation, now time.Time) (token.Binding, error) {
+	switch {
+	case !cnf.Present && cred.Scheme == token.Bearer:
+		return token.Unbound, nil
+	case cnf.X5T != "":
+		return 0, token.Refuse(token.InvalidToken, token.ReasonMTLSBinding)
+	case cnf.JKT == "" || cred.Scheme != token.DPoP || v.dpop == nil:
+		return 0, token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
+	}
+	if err := v.dpop.Confirm(ctx, cred, digest, cnf.JKT, now); err != nil {
+		return 0, err
+	}
+	return token.BoundDPoP, nil
+}
+
+// Remembered is how many verified tokens are held.
+func (v *Validator) Remembered() int {
+	if v.cache == nil {
+		return 0
+	}
+	return v.cache.Len()
+}
+
+// accepts tells whether one of audience is wanted of tokens of i.
+func (r *Resource) accepts(i *issuer, audience []string) bool {
+	if i.AnyAudience {
+		return true
+	}
+	want, own := r.audience.ByIssuer[i.Name]
+	if !own {
+		want = r.audience.Any
+	}
+	return slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(want, a) })
+}
