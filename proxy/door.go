@@ -1,0 +1,107 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/wicketgate/wicketgate/policy"
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// enter takes a request through the door: method, target, host, path and the
+// size of its head, each before anything that costs more. It fills in ex and
+// returns nil, or the refusal.
+func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		return token.Refuse(token.MethodNotAllowed, token.ReasonMethod)
+	}
+	if len(r.RequestURI) > ex.table.Limits.Target {
+		return token.Refuse(token.TargetTooLong, token.ReasonTarget)
+	}
+	target, ok := splitTarget(r.RequestURI)
+	if !ok {
+		return token.Refuse(token.InvalidRequest, token.ReasonTarget)
+	}
+	host, ok := NormalHost(r.Host)
+	if !ok {
+		return token.Refuse(token.InvalidRequest, token.ReasonHost)
+	}
+	if ex.gate = site.gate(host); ex.gate == nil {
+		return token.Refuse(token.Misdirected, token.ReasonHost)
+	}
+	path, ok := policy.Canonical(target.path)
+	if !ok {
+		return token.Refuse(token.InvalidRequest, token.ReasonPath)
+	}
+	if !ex.table.Limits.allow(r.Header) {
+		return token.Refuse(token.HeaderTooLarge, token.ReasonHeaderSection)
+	}
+	ex.query = target.query
+	ex.request = Request{
+		Method: r.Method, Path: path, RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
+		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"],
+	}
+	return nil
+}
+
+type target struct {
+	path  string
+	query string // with its question mark
+}
+
+// splitTarget cuts a request target in origin-form or absolute-form (RFC 9112
+// section 3.2), without decoding anything. The authority of an absolute-form
+// is already the request's host by then (section 3.2.2).
+func splitTarget(uri string) (target, bool) {
+	if uri != "" && uri[0] != '/' {
+		scheme, rest, found := strings.Cut(uri, "://")
+		if !found || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+			return target{}, false
+		}
+		at := strings.IndexAny(rest, "/?")
+		if at == 0 {
+			return target{}, false
+		}
+		authority := rest
+		uri = "/"
+		if at > 0 {
+			authority, uri = rest[:at], rest[at:]
+		}
+		if strings.IndexByte(authority, '@') >= 0 {
+			return target{}, false
+		}
+		if uri[0] == '?' {
+			uri = "/" + uri
+		}
+	}
+	// A raw number sign is cut off by some servers and not by others.
+	if uri == "" || strings.ContainsAny(uri, "# \x7f") {
+		return target{}, false
+	}
+	if at := strings.IndexByte(uri, '?'); at >= 0 {
+		return target{uri[:at], uri[at:]}, true
+	}
+	return target{uri, ""}, true
+}
+
+// allow counts field lines and octets as an upstream would see them.
+func (l Limits) allow(h http.Header) bool {
+	lines, octets := 0, 0
+	for name, values := range h {
+		lines += len(values)
+		for _, v := range values {
+			octets += len(name) + len(v) + 4
+		}
+	}
+	return lines <= l.HeaderFields && octets <= l.HeaderSection
+}
+
+// peer is the address at the other end of the connection.
+func peer(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap()
+}

@@ -1,0 +1,209 @@
+// Package proxy decides about requests and forwards the ones it allows. Every
+// front door reads its request into a Request, asks Gate.Decide and answers by
+// the Decision; there is no other way in.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/wicketgate/wicketgate/policy"
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// A Validator says who presents a credential. A *token.Error refuses; any
+// other error means that nobody can tell.
+type Validator interface {
+	Validate(ctx context.Context, cred token.Credential) (*token.Principal, error)
+}
+
+// A Gate decides for one resource. It is compiled from one configuration,
+// immutable, owns no goroutine and has nothing to close.
+type Gate struct {
+	Name      string
+	Validator Validator
+	Policy    *policy.Set
+	Realm     token.Realm
+	Origins   []string // the origins the resource is known by, as dpop.Origin writes them
+	BehindTLS bool     // a terminator stands in front: the client spoke https
+	Upstream  *Upstream
+	Forward   []*Forward // what the upstream is told, by Route.Index
+}
+
+// Request is what a decision is made from. It is read from the client's
+// message only, never from what the client says about itself.
+type Request struct {
+	Method        string
+	Path          string   // canonical and decoded, as policy.Canonical returns it
+	RawPath       string   // as the client sent it
+	RawQuery      string   // as the client sent it
+	Authorization []string // the field lines
+	Proofs        []string // the DPoP field lines
+}
+
+// Verdict is the outcome of a decision. The zero Verdict refuses.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Refused Verdict = iota // the client is at fault
+	Failed                 // nobody can tell: 503
+	Allowed
+)
+
+// Decision is the answer to a Request. The zero Decision refuses.
+type Decision struct {
+	Verdict   Verdict
+	Route     *policy.Route
+	Principal *token.Principal // nil on public routes and for anonymous callers
+	Refusal   *token.Error     // with Refused
+	Fault     error            // with Failed
+}
+
+// Reason says which check refused or failed; empty for Allowed.
+func (d *Decision) Reason() token.Reason {
+	if d.Verdict == Allowed {
+		return token.ReasonNone
+	}
+	if d.Refusal != nil {
+		return d.Refusal.Reason
+	}
+	if fault, ok := errors.AsType[*token.Fault](d.Fault); ok {
+		return fault.Reason
+	}
+	return token.ReasonInternal
+}
+
+// RetryAfter is how long a client should wait after Failed.
+func (d *Decision) RetryAfter() time.Duration {
+	if fault, ok := errors.AsType[*token.Fault](d.Fault); ok && fault.RetryAfter > time.Second {
+		return fault.RetryAfter
+	}
+	return time.Second
+}
+
+// Decide is the straight line every request takes, whatever the front door. A
+// panic in any check is a failure to decide, and so lets nobody in.
+func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
+	defer func() {
+		if p := recover(); p != nil {
+			d = Decision{Verdict: Failed, Route: d.Route, Fault: fmt.Errorf("panic while deciding: %T", p)}
+		}
+	}()
+	d.Route = g.Policy.Route(req.Method, req.Path)
+	switch {
+	case !d.Route.Matched():
+		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
+		return d
+	case d.Route.Public:
+		d.Verdict = Allowed
+		return d
+	}
+	cred, refusal := g.credential(req, d.Route)
+	if refusal != nil {
+		d.Refusal = refusal
+		return d
+	}
+	if d.Route.Optional && !cred.Present() {
+		d.Verdict = Allowed
+		return d
+	}
+	p, err := g.Validator.Validate(ctx, cred)
+	if err == nil {
+		err = asError(d.Route.Authorize(p))
+	}
+	d.settle(p, err, cred.Scheme)
+	return d
+}
+
+// asError keeps a nil *token.Error from becoming an error that is not nil.
+func asError(e *token.Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+func (d *Decision) settle(p *token.Principal, err error, used token.Scheme) {
+	refusal, refused := errors.AsType[*token.Error](err)
+	switch {
+	case err == nil:
+		d.Verdict, d.Principal = Allowed, p
+	case refused:
+		d.Principal, d.Refusal = p, refusal.Using(used)
+	default:
+		d.Verdict, d.Fault = Failed, err
+	}
+}
+
+// credential reads what the request presents on a route that looks at it. A
+// scheme the route does not serve counts as nothing presented, but is never
+// taken for an anonymous request.
+func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, *token.Error) {
+	cred, refusal := token.ReadAuthorization(req.Authorization)
+	switch {
+	case refusal != nil:
+		return cred, refusal
+	case !cred.Present():
+		return cred, nil
+	case cred.Scheme&route.Schemes() == 0:
+		return cred, token.Refuse(token.CredentialRequired, token.ReasonMissing)
+	case hasQueryToken(req.RawQuery):
+		return cred, token.Refuse(token.InvalidRequest, token.ReasonTwoMethods).Using(cred.Scheme)
+	}
+	cred.Proofs, cred.Method, cred.Path, cred.Origins = req.Proofs, req.Method, req.RawPath, g.Origins
+	return cred, nil
+}
+
+// hasQueryToken reports whether a query names access_token, however a server
+// might split it. A token there is never used; beside another credential it is
+// a second method (RFC 6750 section 2), and one an upstream might believe.
+func hasQueryToken(query string) bool {
+	for query != "" {
+		field := query
+		if at := strings.IndexAny(query, "&;"); at >= 0 {
+			field, query = query[:at], query[at+1:]
+		} else {
+			query = ""
+		}
+		name, _, _ := strings.Cut(field, "=")
+		if unescapeName(name) == "access_token" {
+			return true
+		}
+	}
+	return false
+}
+
+// unescapeName decodes what can be decoded and leaves the rest as it is.
+func unescapeName(name string) string {
+	if strings.IndexByte(name, '%') < 0 {
+		return name
+	}
+	out := make([]byte, 0, len(name))
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if c == '%' && i+2 < len(name) {
+			if high, low := unhex(name[i+1]), unhex(name[i+2]); high >= 0 && low >= 0 {
+				c = byte(high<<4 | low)
+				i += 2
+			}
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}

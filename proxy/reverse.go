@@ -1,0 +1,254 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"time"
+
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// ReverseOptions are what a Reverse is made of.
+type ReverseOptions struct {
+	Listen string  // the address of the listener as configured: the key of Table.Sites
+	Switch *Switch // the table in force
+
+	// Decided is told of every request once it is answered; may be nil.
+	Decided func(*http.Request, *Outcome)
+
+	// ErrorLog takes what httputil has to say; nil discards it, since its
+	// messages can quote what a client sent.
+	ErrorLog *log.Logger
+}
+
+// Outcome is what became of one request.
+type Outcome struct {
+	Gate     *Gate        // nil when the request did not get as far
+	Door     *token.Error // the refusal at the door, before any route
+	Decision *Decision    // nil when refused at the door
+	Status   int          // as sent to the client
+	Written  int64        // octets of the body
+	Duration time.Duration
+	Overhead time.Duration // until the request was handed on or answered: our own part
+	Upstream time.Duration // from there to the response header; 0 when nobody was asked
+	Err      error         // what went wrong behind the gate, for the log
+	Cut      bool          // the answer ended before its end
+	Panicked bool          // a panic of ours was turned into a 500
+}
+
+// Reverse is the front door of a listener: it decides about a request and
+// forwards it, or answers it.
+type Reverse struct {
+	options ReverseOptions
+	proxy   *httputil.ReverseProxy
+}
+
+// NewReverse makes the handler of one listener.
+func NewReverse(o ReverseOptions) *Reverse {
+	if o.ErrorLog == nil {
+		o.ErrorLog = log.New(io.Discard, "", 0)
+	}
+	v := &Reverse{options: o}
+	v.proxy = &httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		Transport:      roundTripper{},
+		BufferPool:     &bufferPool{},
+		ErrorLog:       o.ErrorLog,
+		ErrorHandler:   upstreamFailed,
+		ModifyResponse: modifyResponse,
+	}
+	return v
+}
+
+// exchange is one request on its way through. It is the only thing this
+// package keeps in a context.
+type exchange struct {
+	table    *Table
+	gate     *Gate
+	request  Request
+	query    string // with its question mark
+	decision Decision
+	forward  *Forward
+	fields   []field
+	trusted  bool
+	started  time.Time
+	outcome  Outcome
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	ex, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return ex
+}
+
+// ServeHTTP implements http.Handler.
+func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
+	rec := &recorder{ResponseWriter: w}
+	defer v.finish(r, ex, rec)
+	// A request framed by Transfer-Encoding may be followed by what another
+	// reader takes for its rest (RFC 9112 section 6.1).
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+	}
+	v.serve(rec, r, ex)
+}
+
+func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {
+	var site *Site
+	if ex.table != nil {
+		site = ex.table.Sites[v.options.Listen]
+	}
+	if site == nil {
+		w.Header().Set("Retry-After", "1")
+		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no configuration is in force")
+		return
+	}
+	if refusal := ex.enter(site, r); refusal != nil {
+		ex.outcome.Door = refusal
+		refuseAtDoor(w, refusal)
+		return
+	}
+	ex.decision = ex.gate.Decide(r.Context(), &ex.request)
+	ex.outcome.Decision, ex.outcome.Gate = &ex.decision, ex.gate
+	if ex.decision.Verdict == Allowed {
+		ex.tell()
+	}
+	if ex.decision.Verdict != Allowed {
+		ex.gate.Answer(w, &ex.decision)
+		return
+	}
+	ex.trusted = ex.table.trusts(peer(r))
+	ex.outcome.Overhead = time.Since(ex.started)
+	v.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex)))
+}
+
+// tell renders what the upstream is told. Claims that do not fit take the
+// allowance back.
+func (ex *exchange) tell() {
+	ex.forward = ex.gate.Forward[ex.decision.Route.Index()]
+	if ex.decision.Principal == nil {
+		return
+	}
+	var fits bool
+	if ex.fields, fits = ex.forward.fields(ex.decision.Principal); !fits {
+		ex.decision.Verdict = Refused
+		ex.decision.Refusal = token.Refuse(token.HeaderTooLarge, token.ReasonClaims)
+	}
+}
+
+// finish reports the outcome, and turns a panic of ours into a 500 for this
+// request alone. An answer that was cut short behind us is cut short before us
+// too, so that nobody takes its beginning for the whole.
+func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
+	p := recover()
+	cut := p == http.ErrAbortHandler || p != nil && rec.status != 0
+	if p != nil && !cut {
+		answer(rec, http.StatusInternalServerError, "server_error", "")
+	}
+	o := &ex.outcome
+	o.Panicked = p != nil && p != http.ErrAbortHandler
+	o.Cut = cut
+	o.Status, o.Written, o.Duration = rec.status, rec.written, time.Since(ex.started)
+	if o.Overhead == 0 {
+		o.Overhead = o.Duration
+	}
+	if v.options.Decided != nil {
+		v.options.Decided(r, o)
+	}
+	if cut {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// roundTripper sends a request to the upstream its exchange was decided for.
+type roundTripper struct{}
+
+func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	ex := exchangeOf(r.Context())
+	if ex == nil || ex.decision.Verdict != Allowed {
+		return nil, errUndecided
+	}
+	began := time.Now()
+	resp, err := ex.gate.Upstream.transport.RoundTrip(r)
+	ex.outcome.Upstream = time.Since(began)
+	return resp, err
+}
+
+var errUndecided = errors.New("request was not decided about")
+
+// modifyResponse removes what only we may say to a client, and refuses a
+// change of protocol nobody asked for.
+func modifyResponse(resp *http.Response) error {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return errors.New("upstream switched protocols unasked")
+	}
+	return nil
+}
+
+// upstreamFailed answers when there is no response to relay.
+func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if ex := exchangeOf(r.Context()); ex != nil {
+		ex.outcome.Err = err
+	}
+	var timeout net.Error
+	switch {
+	case r.Context().Err() != nil:
+		// The client has gone; 499 is for the log only.
+		answer(w, 499, "client_closed_request", "")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		answer(w, http.StatusGatewayTimeout, "gateway_timeout", "the upstream did not answer in time")
+	default:
+		answer(w, http.StatusBadGateway, "bad_gateway", "the upstream could not be reached")
+	}
+}
+
+// recorder notes what was sent. Unwrap lets http.ResponseController through to
+// flushing and deadlines.
+type recorder struct {
+	http.ResponseWriter
+	status  int
+	written int64
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= 200 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.written += int64(n)
+	return n, err
+}
+
+// copyBuffer is the size of the buffers bodies are copied through.
+const copyBuffer = 32 << 10
+
+// bufferPool spares an allocation of copyBuffer octets a request.
+type bufferPool struct{ pool sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (b *bufferPool) Get() []byte {
+	if buffer, ok := b.pool.Get().(*[]byte); ok {
+		return *buffer
+	}
+	return make([]byte, copyBuffer)
+}
+
+// Put implements httputil.BufferPool.
+func (b *bufferPool) Put(buffer []byte) { b.pool.Put(&buffer) }

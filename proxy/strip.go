@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// class says what a field name means to us.
+type class uint8
+
+const (
+	ordinary   class = iota
+	identity         // ours to set: never taken from a client
+	forwarding       // speaks for another hop: only from a trusted peer
+	forbidden        // must not reach the upstream from anybody
+	owned            // means something in one spelling only: other spellings go
+)
+
+// exact and prefixes classify names in the form of normalName. Servers fold
+// spellings onto each other (CGI turns X-A, X_A and x.a into one variable), so
+// a name is judged by what it could be read as.
+var exact = map[string]class{
+	"forwarded": forwarding, "x-real-ip": forwarding, "true-client-ip": forwarding, "cf-connecting-ip": forwarding,
+	"x-client-ip": forwarding, "x-cluster-client-ip": forwarding, "fastly-client-ip": forwarding, "x-skipper-proxy": forwarding,
+	"client-cert": forbidden, "client-cert-chain": forbidden, "x-forwarded-client-cert": forbidden, "ssl-client-cert": forbidden,
+	"x-http-method-override": forbidden, "x-http-method": forbidden, "x-method-override": forbidden,
+	"proxy": forbidden, "proxy-authorization": forbidden, "http2-settings": forbidden, "dpop": forbidden,
+	"upgrade": forbidden, "trailer": forbidden,
+	"authorization": owned, "host": owned, "content-length": owned, "content-type": owned, "transfer-encoding": owned,
+	"connection": owned, "keep-alive": owned, "proxy-connection": owned, "te": owned, "expect": owned, "cookie": owned, "via": owned,
+}
+
+var prefixes = []struct {
+	prefix string
+	class  class
+}{
+	{"x-auth-", identity},
+	{"x-forwarded-tls-client-cert", forbidden}, {"x-forwarded-client-cert", forbidden},
+	{"x-forwarded-", forwarding}, {"x-original-", forwarding}, {"x-rewrite-", forwarding}, {"x-envoy-", forwarding},
+	{"x-client-cert", forbidden}, {"client-cert", forbidden}, {"x-ssl-", forbidden}, {"ssl-client-", forbidden},
+}
+
+// longName is more than any name or prefix above has.
+const longName = 64
+
+// normalName writes name in lower case with every octet that is no letter or
+// digit as a hyphen, up to longName octets, into buffer.
+func normalName(buffer *[longName]byte, name string) []byte {
+	n := min(len(name), longName)
+	for i := range n {
+		c := name[i]
+		switch {
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case (c < 'a' || c > 'z') && (c < '0' || c > '9'):
+			c = '-'
+		}
+		buffer[i] = c
+	}
+	return buffer[:n]
+}
+
+// NormalName is the form in which field names are compared when the gate
+// looks for spellings of its own: two names with one normal form are one name
+// to some server.
+func NormalName(name string) string {
+	var buffer [longName]byte
+	if len(name) <= longName {
+		return string(normalName(&buffer, name))
+	}
+	return string(normalName(&buffer, name)) + strings.ToLower(name[longName:])
+}
+
+// classify judges a name. ours holds further identity names in normal form.
+func classify(name string, ours map[string]bool) class {
+	var buffer [longName]byte
+	normal := normalName(&buffer, name)
+	if c, found := exact[string(normal)]; found {
+		return c
+	}
+	if ours[string(normal)] {
+		return identity
+	}
+	if len(normal) < 5 || (normal[0] != 'x' && normal[0] != 'c' && normal[0] != 's') {
+		return ordinary
+	}
+	for _, p := range prefixes {
+		if strings.HasPrefix(string(normal), p.prefix) {
+			return p.class
+		}
+	}
+	return ordinary
+}
+
+// strip removes from h what the client may not tell the upstream. It runs on
+// every request that is forwarded, whatever its route.
+func strip(h http.Header, ours map[string]bool, trusted bool) {
+	for name := range h {
+		switch classify(name, ours) {
+		case ordinary:
+		case identity, forbidden:
+			delete(h, name)
+		case forwarding:
+			if !trusted || !isPlain(name) {
+				delete(h, name)
+			}
+		case owned:
+			if !isPlain(name) {
+				delete(h, name)
+			}
+		}
+	}
+}
+
+// isPlain tells the registered spelling of a name from those that servers
+// fold onto it. net/http has brought the letters into one case already.
+func isPlain(name string) bool {
+	for _, c := range []byte(name) {
+		if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// A Table is everything that changes with the configuration: the gates by
+// listener and host, and what is believed of peers. It is immutable.
+type Table struct {
+	Sites   map[string]*Site // by the address of the listener as configured
+	Trusted []netip.Prefix   // peers whose forwarding fields are believed
+	Limits  Limits
+}
+
+// Limits bounds a request's head.
+type Limits struct {
+	HeaderFields  int // field lines
+	HeaderSection int // octets of names and values, four more a line
+	Target        int // octets
+}
+
+// DefaultLimits are the limits of the manual.
+var DefaultLimits = Limits{HeaderFields: 100, HeaderSection: 64 << 10, Target: 16 << 10}
+
+// A Site is the gates behind one listener.
+type Site struct {
+	Only  *Gate            // every host, when there is one resource that lists none
+	Hosts map[string]*Gate // by normalised host
+}
+
+// gate returns the gate for a normalised host, or nil.
+func (s *Site) gate(host string) *Gate {
+	if g := s.Hosts[host]; g != nil {
+		return g
+	}
+	return s.Only
+}
+
+// trusts reports whether peer may speak for its clients.
+func (t *Table) trusts(peer netip.Addr) bool {
+	peer = peer.Unmap()
+	return slices.ContainsFunc(t.Trusted, func(p netip.Prefix) bool { return p.Contains(peer) })
+}
+
+// A Switch holds the table in force. A request takes it once and keeps it to
+// its end.
+type Switch struct{ table atomic.Pointer[Table] }
+
+// Set puts t in force.
+func (s *Switch) Set(t *Table) { s.table.Store(t) }
+
+// Table returns the table in force, or nil before the first.
+func (s *Switch) Table() *Table { return s.table.Load() }
+
+// NormalHost brings a Host field value into the one form hosts are compared
+// in: lower case, without a dot at the end or a default port (RFC 3986 section
+// 6.2). It is not ok for what is no host and port.
+func NormalHost(host string) (string, bool) {
+	name, port := host, ""
+	if at := strings.LastIndexByte(host, ':'); at > strings.LastIndexByte(host, ']') {
+		name, port = host[:at], host[at+1:]
+		if !isPort(port) {
+			return "", false
+		}
+	}
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	if strings.HasPrefix(name, "[") {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(name[1:], "]"))
+		if err != nil || !addr.Is6() || addr.Zone() != "" || !strings.HasSuffix(name, "]") {
+			return "", false
+		}
+	} else if !isName(name) {
+		return "", false
+	}
+	if port == "" || port == "80" || port == "443" {
+		return name, true
+	}
+	return name + ":" + port, true
+}
+
+func isPort(port string) bool {
+	n := 0
+	for _, c := range []byte(port) {
+		if c < '0' || c > '9' {
+			return false
+		}
+		n = min(n*10+int(c-'0'), 1<<16)
+	}
+	return n > 0 && n < 1<<16
+}
+
+func isName(name string) bool {
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_' {
+			return false
+		}
+	}
+	return name != "" && name[0] != '.'
+}

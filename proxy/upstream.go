@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Timeouts bounds what is waited for from an upstream. Bodies and streams are
+// not cut by it.
+type Timeouts struct {
+	Connect time.Duration
+	Header  time.Duration // from the request sent to the response header
+}
+
+// DefaultTimeouts are the timeouts of the manual.
+var DefaultTimeouts = Timeouts{Connect: 3 * time.Second, Header: 60 * time.Second}
+
+// idlePerUpstream is how many idle connections are kept to one upstream.
+// net/http keeps two, and under load opens and closes the rest all the time.
+const idlePerUpstream = 512
+
+// An Upstream is where allowed requests go.
+type Upstream struct {
+	Name string // scheme and address, for metrics
+
+	scheme, host, base string
+	transport          *http.Transport
+}
+
+// Upstreams keeps the connections to upstreams over reloads.
+type Upstreams struct {
+	mu   sync.Mutex // guards open
+	open map[upstreamKey]*http.Transport
+}
+
+type upstreamKey struct {
+	scheme, address string
+	timeouts        Timeouts
+}
+
+// NewUpstreams makes an empty set of connections.
+func NewUpstreams() *Upstreams { return &Upstreams{open: make(map[upstreamKey]*http.Transport)} }
+
+// Open returns the upstream that location names: http, https or h2c with a
+// host and an optional base path, or unix with the socket's path and the base
+// path as fragment (unix:///run/app.sock#/base). It dials nobody.
+func (u *Upstreams) Open(location string, t Timeouts) (*Upstream, error) {
+	at, err := url.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	up := &Upstream{scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
+	key := upstreamKey{at.Scheme, at.Host, t}
+	switch at.Scheme {
+	case "http", "https", "h2c":
+		if at.Host == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "" {
+			return nil, fmt.Errorf("upstream %q: want scheme://host[:port][/base]", location)
+		}
+	case "unix":
+		if at.Host != "" || at.Path == "" {
+			return nil, fmt.Errorf("upstream %q: want unix:///path/of.sock[#/base]", location)
+		}
+		up.host, up.base, up.Name = "unix", strings.TrimSuffix(at.EscapedFragment(), "/"), "unix://"+at.Path
+		key.address = at.Path
+	default:
+		return nil, fmt.Errorf("upstream %q: scheme must be http, https, h2c or unix", location)
+	}
+	if up.scheme != "https" {
+		up.scheme = "http"
+	}
+	up.transport = u.transport(key)
+	return up, nil
+}
+
+func (u *Upstreams) transport(key upstreamKey) *http.Transport {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if t := u.open[key]; t != nil {
+		return t
+	}
+	t := newTransport(key)
+	u.open[key] = t
+	return t
+}
+
+// Close closes idle connections; those in use close when they are done.
+func (u *Upstreams) Close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, t := range u.open {
+		t.CloseIdleConnections()
+	}
+}
+
+func newTransport(key upstreamKey) *http.Transport {
+	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
+	t := &http.Transport{
+		DialContext:           dialer.DialContext,
+		TLSHandshakeTimeout:   key.timeouts.Connect,
+		ResponseHeaderTimeout: key.timeouts.Header,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       75 * time.Second,
+		MaxIdleConnsPerHost:   idlePerUpstream,
+		// The client and the upstream agree about encodings between them.
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 256 << 10,
+		Protocols:              new(http.Protocols),
+	}
+	switch key.scheme {
+	case "h2c":
+		t.Protocols.SetUnencryptedHTTP2(true)
+	case "https":
+		t.Protocols.SetHTTP1(true)
+		t.Protocols.SetHTTP2(true)
+	case "unix":
+		t.Protocols.SetHTTP1(true)
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", key.address)
+		}
+	default:
+		t.Protocols.SetHTTP1(true)
+	}
+	return t
+}
