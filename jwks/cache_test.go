@@ -426,6 +426,20 @@ func TestCacheConfigure(t *testing.T) {
 	}
 }
 
+// ALG-09: what was read for one list of algorithms is not served for another.
+func TestCacheAlgorithms(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "jwks.json")
+	write(t, name, setOf(jwkFor("RS256").with(members{"kid": "r"}).text()))
+	c := configured(Source{Name: "file", File: name})
+	k := wantKeys(t, c, "file", "r", "RS256")[0]
+	c.Configure([]Source{{Name: "file", File: name, Algorithms: []string{"PS256"}}})
+	wantKeys(t, c, "file", "r", "PS256")
+	wantNoKey(t, c, "file", "r", "RS256", longAgo())
+	if c.Holds("file", k) {
+		t.Error("the key is held with its old algorithm")
+	}
+}
+
 func write(t *testing.T, name string, body []byte) {
 	t.Helper()
 	if err := os.WriteFile(name, body, 0o600); err != nil {
@@ -533,6 +547,24 @@ func TestCacheEmptySet(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Neither three answers at once nor a minute with two are enough.
+func TestCacheEmptyCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "jwks.json")
+		write(t, file, []byte(`{"keys":[]}`))
+		e := configured(Source{Name: "file", File: file}).entries.Load().byName["file"]
+		for i, step := range []struct {
+			after    time.Duration
+			believed bool
+		}{{0, false}, {time.Hour, false}, {0, true}, {0, true}} {
+			time.Sleep(step.after)
+			if _, _, err := e.load(t.Context()); (err == nil) != step.believed {
+				t.Errorf("answer %d: %v", i+1, err)
+			}
+		}
+	})
 }
 
 // R-04: an empty set from the start is a reason to wait, not to refuse.

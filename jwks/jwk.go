@@ -113,7 +113,7 @@ func (k *Key) readRSA(jwk *token.Object, longest int) (canonical string, err err
 	if len(n) > 0 {
 		size = len(n)*8 - bits.LeadingZeros8(n[0])
 	}
-	if size < minRSA || size > longest || n[0] == 0 || n[len(n)-1]&1 == 0 {
+	if size < minRSA || n[0] == 0 || n[len(n)-1]&1 == 0 {
 		return "", errModulus
 	}
 	eText, e := octets(jwk, "e", 4)

@@ -189,6 +189,8 @@ func badKeys() []badKey {
 		{"J-09 n empty", rsaKey.with(members{"n": ""}).text(), errModulus},
 		{"J-09 n absent", rsaKey.with(members{"n": nil}).text(), errModulus},
 		{"JWK-06 n padded", rsaKey.with(members{"n": b64(n) + "=="}).text(), errModulus},
+		{"JWK-06 line break in n", rsaKey.with(members{"n": b64(n)[:10] + "\n" + b64(n)[10:]}).text(), errModulus},
+		{"JWK-06 line break in e", rsaKey.with(members{"e": "AQ\rAB"}).text(), errExponent},
 		{"J-09 e 1", rsaKey.with(members{"e": "AQ"}).text(), errExponent},
 		{"J-09 e 2", rsaKey.with(members{"e": "Ag"}).text(), errExponent},
 		{"J-09 e even", rsaKey.with(members{"e": b64([]byte{1, 0, 0})}).text(), errExponent},

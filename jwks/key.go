@@ -74,7 +74,7 @@ func (k *Key) Verify(alg, signed string, signature []byte) error {
 		}
 	case ed25519.PublicKey:
 		// The length of the key was checked when it was read: a wrong one panics.
-		valid = len(signature) == ed25519.SignatureSize && ed25519.Verify(public, []byte(signed), signature)
+		valid = ed25519.Verify(public, []byte(signed), signature)
 	}
 	if !valid {
 		return ErrSignature

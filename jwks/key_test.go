@@ -101,8 +101,9 @@ func TestVerifyECDSAForm(t *testing.T) {
 		for name, signature := range map[string][]byte{
 			"DER": der, "swapped": pair(s, r), "both zero": pair(zero, zero), "r zero": pair(zero, s), "s zero": pair(r, zero),
 			"r n": pair(order, s), "s n": pair(r, order), "one one": pair(one, one), "s n+1": pair(r, new(big.Int).Add(order, one)),
-			"padded pair": append(append([]byte{0}, good[:size]...), append([]byte{0}, good[size:]...)...),
-			"one more":    append([]byte{0}, good...), "one less": good[:len(good)-1],
+			"padded pair":   append(append([]byte{0}, good[:size]...), append([]byte{0}, good[size:]...)...),
+			"zero before s": append(append(slices.Clone(good[:size]), 0), good[size:]...),
+			"one more":      append([]byte{0}, good...), "one less": good[:len(good)-1],
 		} {
 			if err := k.Verify(alg, input, signature); !errors.Is(err, ErrSignature) {
 				t.Errorf("%s %s: %v", alg, name, err)

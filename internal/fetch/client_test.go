@@ -15,7 +15,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -215,14 +214,10 @@ func TestClientResolvesToForbidden(t *testing.T) {
 	}
 }
 
+// net/http reads the environment once a process, so the setting is looked at.
 func TestClientIgnoresProxyEnvironment(t *testing.T) {
-	var asked atomic.Bool
-	proxy := serve(t, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
-	t.Setenv("HTTP_PROXY", proxy.URL)
-	t.Setenv("HTTPS_PROXY", proxy.URL)
-	_, err := NewClient(ClientOptions{AllowHTTP: true}).Get(t.Context(), "http://issuer.invalid/", "*/*")
-	if err == nil || asked.Load() {
-		t.Errorf("err %v, proxy asked: %v", err, asked.Load())
+	if NewClient(ClientOptions{}).http.Transport.(*http.Transport).Proxy != nil {
+		t.Error("a proxy may be used")
 	}
 }
 

@@ -80,6 +80,7 @@ func TestGetWhileFresh(t *testing.T) {
 				wantValue(t, r, 1)
 				time.Sleep(test.want - 1)
 				wantValue(t, r, 1)
+				synctest.Wait()
 				wantLoads(t, s, 1)
 				time.Sleep(1)
 				_, _ = r.Get(t.Context())
@@ -257,10 +258,11 @@ func TestRunEndsItsLoad(t *testing.T) {
 		var run sync.WaitGroup
 		run.Go(func() { r.Run(ctx) })
 		synctest.Wait()
+		before := time.Now()
 		stop()
 		run.Wait()
-		if !ended {
-			t.Error("Run returned before its load")
+		if took := time.Since(before); !ended || took != time.Second {
+			t.Errorf("Run returned after %v, its load ended: %v", took, ended)
 		}
 	})
 }
