@@ -3,6 +3,7 @@ package token
 import (
 	"encoding/base64"
 	"strings"
+	"unicode/utf8"
 )
 
 // Bounds on the text of a compact serialization, in octets.
@@ -115,7 +116,7 @@ func (u *Unverified) readHeader() error {
 		if !ok {
 			return Refuse(InvalidToken, ReasonType)
 		}
-		u.Type = strings.TrimPrefix(strings.ToLower(text), "application/")
+		u.Type = strings.TrimPrefix(lowerASCII(text), "application/")
 	}
 	if kid, found := u.header.Get("kid"); found {
 		if u.KeyID, ok = kid.Text(); !ok || len(u.KeyID) > MaxKeyID {
@@ -145,4 +146,15 @@ func (u *Unverified) Open(v Verifier) (*Claims, error) {
 		return nil, err
 	}
 	return decodeClaims(u.payload)
+}
+
+// lowerASCII lowers the letters of ASCII only: strings.ToLower would make some
+// others equal to them.
+func lowerASCII(text string) string {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return text
+		}
+	}
+	return strings.ToLower(text)
 }
