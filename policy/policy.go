@@ -177,11 +177,10 @@ func (s *Set) add(r *Route) error {
 // segmentsOf splits a path. A slash at the end does not count: /a and /a/ are
 // governed by the same route, since many servers treat them as one resource.
 func segmentsOf(path string) []string {
-	path = strings.TrimSuffix(path[1:], "/")
-	if path == "" {
+	if path == "/" {
 		return nil
 	}
-	return strings.Split(path, "/")
+	return strings.Split(strings.TrimSuffix(path[1:], "/"), "/")
 }
 
 func checkSegment(seg string, last bool) string {
