@@ -60,7 +60,7 @@ func splitTarget(uri string) (target, bool) {
 			return target{}, false
 		}
 		at := strings.IndexAny(rest, "/?")
-		if at == 0 {
+		if at == 0 || rest == "" {
 			return target{}, false
 		}
 		authority := rest

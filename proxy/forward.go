@@ -76,8 +76,9 @@ func (f *Forward) fields(p *token.Principal) (list []field, ok bool) {
 	add(headerBinding, p.Binding.String())
 	for _, h := range f.claims {
 		if v, found := p.Lookup(h.claim); found {
-			text, _ := encodeValue(v)
-			add(h.name, text)
+			if text, ok := encodeValue(v); ok {
+				add(h.name, text)
+			}
 		}
 	}
 	return list, ok
@@ -106,7 +107,10 @@ func encodeScalar(v token.Value, separator string) (string, bool) {
 	if number, ok := v.Number(); ok {
 		return number, true
 	}
-	return string(v), v == "true" || v == "false"
+	if v == "true" || v == "false" {
+		return string(v), true
+	}
+	return "", false
 }
 
 func encodeList(list []string, separator string) string {

@@ -90,7 +90,7 @@ func (d *Decision) RetryAfter() time.Duration {
 func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	defer func() {
 		if p := recover(); p != nil {
-			d = Decision{Verdict: Failed, Route: d.Route, Fault: fmt.Errorf("panic while deciding: %T", p)}
+			d = Decision{Verdict: Failed, Route: d.Route, Fault: fmt.Errorf("%w: %T", errPanic, p)}
 		}
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
@@ -118,6 +118,8 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	d.settle(p, err, cred.Scheme)
 	return d
 }
+
+var errPanic = errors.New("panic while deciding")
 
 // asError keeps a nil *token.Error from becoming an error that is not nil.
 func asError(e *token.Error) error {

@@ -149,12 +149,13 @@ func (ex *exchange) tell() {
 // too, so that nobody takes its beginning for the whole.
 func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	p := recover()
-	cut := p == http.ErrAbortHandler || p != nil && rec.status != 0
+	aborted := p == http.ErrAbortHandler //nolint:errorlint // net/http panics with this very value
+	cut := aborted || p != nil && rec.status != 0
 	if p != nil && !cut {
 		answer(rec, http.StatusInternalServerError, "server_error", "")
 	}
 	o := &ex.outcome
-	o.Panicked = p != nil && p != http.ErrAbortHandler
+	o.Panicked = p != nil && !aborted || errors.Is(ex.decision.Fault, errPanic)
 	o.Cut = cut
 	o.Status, o.Written, o.Duration = rec.status, rec.written, time.Since(ex.started)
 	if o.Overhead == 0 {

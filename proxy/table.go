@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // A Table is everything that changes with the configuration: the gates by
@@ -65,6 +66,10 @@ func NormalHost(host string) (string, bool) {
 		if !isPort(port) {
 			return "", false
 		}
+	}
+	// ToLower takes some letters beyond ASCII to letters in it.
+	if strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return "", false
 	}
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
 	if strings.HasPrefix(name, "[") {
