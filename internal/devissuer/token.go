@@ -43,10 +43,10 @@ func (is *Issuer) token(r *http.Request, o Options) answer {
 	status := http.StatusOK
 	if err != nil {
 		status, body = http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": err.Error()}
-		switch err {
-		case errGrant:
+		switch {
+		case errors.Is(err, errGrant):
 			body["error"] = "unsupported_grant_type"
-		case errProof:
+		case errors.Is(err, errProof):
 			body["error"] = "invalid_dpop_proof"
 		}
 	}
