@@ -1,0 +1,174 @@
+// Package config reads the configuration file strictly, says all that is wrong
+// with it by line, column and path, and watches it for changes.
+//
+// It knows what the file means only as far as one value or a comparison of two
+// can tell; whether routes conflict, keys load or issuers answer is for those
+// who build from a File.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// File is a configuration file that was read without an error, with every
+// default filled in.
+type File struct {
+	Version        int            `yaml:"version" required:"true" min:"1" max:"1" doc:"The version of this file's format; always 1."`
+	Listen         string         `yaml:"listen" default:":8420" doc:"Address for traffic, as host:port with an IP address or localhost, or :port for all addresses; default :8420."`
+	TLS            TLS            `yaml:"tls" doc:"Serve HTTPS on every traffic listener; default plain HTTP."`
+	Admin          Admin          `yaml:"admin" doc:"The listener for probes and metrics."`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" empty:"ok" doc:"Peers that may say X-Forwarded-* and Forwarded, as addresses or CIDR blocks; default none."`
+	Issuers        []Issuer       `yaml:"issuers" required:"true" doc:"The authorization servers whose access tokens are accepted; at least one."`
+	Resources      []Resource     `yaml:"resources" required:"true" doc:"The APIs to protect; at least one."`
+	DPoP           DPoP           `yaml:"dpop" doc:"Which DPoP proofs are good (RFC 9449)."`
+	Cache          Cache          `yaml:"cache" doc:"What is remembered of verified tokens."`
+	Limits         Limits         `yaml:"limits" doc:"Bounds on one request."`
+	Timeouts       Timeouts       `yaml:"timeouts" doc:"How long to wait for clients and upstreams."`
+	Log            Log            `yaml:"log" doc:"What is logged, as JSON on standard error."`
+	Drain          Drain          `yaml:"drain" doc:"How the program ends after SIGTERM."`
+
+	source   *source
+	env      func(string) (string, bool)
+	hash     [32]byte // of everything loaded
+	warnings []Warning
+}
+
+// TLS names the certificate of the traffic listeners.
+type TLS struct {
+	CertFile string `yaml:"cert_file" doc:"File with the certificate chain in PEM; read again when it changes."`
+	KeyFile  string `yaml:"key_file" doc:"File with the private key in PEM; read again when it changes."`
+}
+
+// On reports whether the traffic listeners speak TLS.
+func (t TLS) On() bool { return t.CertFile != "" }
+
+// Admin describes the listener for probes and metrics.
+type Admin struct {
+	Listen string `yaml:"listen" default:":8421" doc:"Address for probes and metrics, as host:port or :port; default :8421."`
+}
+
+// Issuer is one authorization server.
+type Issuer struct {
+	Name         string   `yaml:"name" doc:"Name in metrics, logs and audiences_by_issuer; default the issuer's host and port."`
+	Issuer       string   `yaml:"issuer" required:"true" doc:"The issuer identifier, an https URL that the iss claim must equal character for character."`
+	Profile      string   `yaml:"profile" default:"rfc9068" enum:"rfc9068,jwt" doc:"What its tokens look like: rfc9068 is the standard for JWT access tokens, jwt takes those of older servers; default rfc9068."`
+	Algorithms   []string `yaml:"algorithms" default:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519" doc:"Accepted signature algorithms; default all that are known."`
+	DiscoveryURL string   `yaml:"discovery_url" doc:"URL of the metadata document (RFC 8414); default found from the issuer."`
+	JWKSURI      string   `yaml:"jwks_uri" doc:"URL of the key set, instead of discovery; default from the metadata."`
+	JWKSFile     string   `yaml:"jwks_file" doc:"File with the key set, instead of asking the issuer; read again when it changes."`
+	CAFile       string   `yaml:"ca_file" doc:"File with the certificate authorities in PEM that vouch for this issuer; default the system's."`
+
+	ScopeClaim    string `yaml:"scope_claim" default:"scope" doc:"Claim with the scopes; a claim other than scope may be a list; default scope."`
+	AudienceClaim string `yaml:"audience_claim" default:"aud" doc:"Claim with the audiences; default aud."`
+	ClientIDClaim string `yaml:"client_id_claim" default:"client_id" doc:"Claim with the client; default client_id."`
+
+	MaxLifetime     time.Duration `yaml:"max_lifetime" min:"1s" doc:"Longest accepted time between iat and exp, as a duration; default no limit."`
+	Leeway          time.Duration `yaml:"leeway" default:"30s" max:"60s" doc:"Clock difference forgiven in exp, nbf and iat, as a duration up to 60s; default 30s."`
+	RefetchInterval time.Duration `yaml:"refetch_interval" default:"10s" min:"1s" max:"1h" doc:"Shortest time between two fetches of the key set for an unknown key, as a duration from 1s to 1h; default 10s."`
+
+	InsecureHTTP             bool `yaml:"insecure_http" doc:"Accept http URLs for this issuer, so that whoever is on the path can forge its keys; default false."`
+	InsecureAllowAnyAudience bool `yaml:"insecure_allow_any_audience" doc:"Accept this issuer's tokens whatever their audience, also those made for others; default false."`
+}
+
+// Resource is one API behind the gate.
+type Resource struct {
+	Identifier        string              `yaml:"identifier" required:"true" doc:"What tokens must name as audience; as an https URL also the public origin."`
+	Name              string              `yaml:"name" doc:"Name in metrics and logs; default the identifier, of a URL its host and path."`
+	Audiences         []string            `yaml:"audiences" doc:"Audiences of which a token must name one; default the identifier."`
+	AudiencesByIssuer map[string][]string `yaml:"audiences_by_issuer" doc:"Audiences that replace the list above for one issuer, by the issuer's name; default none."`
+	PublicOrigins     []string            `yaml:"public_origins" doc:"Origins under which clients reach the API, scheme://host[:port], which a proof's htu must start with; default the identifier's, required when that is no URL."`
+	Hosts             []string            `yaml:"hosts" doc:"Host names, with a port other than 80 and 443, that this resource answers to, any other being refused with 421; default all; required when resources share a listener."`
+	Listen            string              `yaml:"listen" doc:"Address of this resource's listener, as host:port or :port; default the listen key of the file."`
+	BehindTLS         bool                `yaml:"behind_tls" doc:"TLS ends in front of the gate, so clients spoke https though the listener is plain; default false."`
+	Upstream          string              `yaml:"upstream" required:"true" doc:"Where allowed requests go: http://, https:// or h2c:// with host, port and an optional base path, or unix:///path.sock#/base."`
+	Realm             string              `yaml:"realm" doc:"The realm of challenges, printable ASCII; default none."`
+	Forward           Forward             `yaml:"forward" doc:"What the upstream is told beyond the X-Auth-* headers."`
+	Routes            []Route             `yaml:"routes" doc:"Rules by path and method; default everything needs a valid token; once listed, what none matches is 404."`
+}
+
+// Forward says what an upstream is told.
+type Forward struct {
+	Headers map[string]string `yaml:"headers" doc:"Headers to set from claims, by name, each a dotted claim path; default none."`
+	Token   bool              `yaml:"token" doc:"Pass the access token and the proof on; default false."`
+}
+
+// Route is one rule of a resource. Its Forward is the effective one: the
+// resource's where the route says nothing.
+type Route struct {
+	Name        string   `yaml:"name" doc:"Name in metrics and logs; default the methods and the path."`
+	Path        string   `yaml:"path" required:"true" doc:"Pattern for the path: literal segments, * or {name} for one segment, ** at the end for the rest."`
+	Methods     []string `yaml:"methods" doc:"Methods the rule is for, upper-case, GET with HEAD; default all."`
+	Scopes      Scopes   `yaml:"scopes" doc:"Scopes a token needs: a list of which it needs all, or all and any lists; default none."`
+	Public      bool     `yaml:"public" doc:"Needs no token, and looks at none; default false."`
+	Optional    bool     `yaml:"optional" doc:"Lets requests without a token pass as anonymous, while a bad token is still refused; default false."`
+	Binding     string   `yaml:"binding" default:"any" enum:"any,dpop" doc:"How tokens must be bound to their sender: any, or dpop for DPoP-bound only; default any."`
+	StripPrefix string   `yaml:"strip_prefix" doc:"Literal front of the path that the upstream does not see; default none."`
+	Forward     Forward  `yaml:"forward" doc:"Replaces the resource's forward, key by key."`
+}
+
+// Scopes is what a route asks for.
+type Scopes struct {
+	All []string `yaml:"all" doc:"Every one is needed; default none."`
+	Any []string `yaml:"any" doc:"One of them is needed; default none."`
+}
+
+// DPoP says which proofs are good.
+type DPoP struct {
+	MaxAge     time.Duration `yaml:"max_age" default:"60s" min:"1s" max:"10m" doc:"How old a proof may be, as a duration from 1s to 10m; default 60s."`
+	Future     time.Duration `yaml:"future" default:"30s" max:"60s" doc:"How far ahead of our clock a proof may be dated, as a duration up to 60s; default 30s."`
+	Algorithms []string      `yaml:"algorithms" default:"ES256,EdDSA,RS256,PS256" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519" doc:"Accepted proof algorithms, of which ES384 and ES512 cost up to 35 times as much to check; default ES256, EdDSA, RS256, PS256."`
+	Replay     Replay        `yaml:"replay" doc:"The memory of used proofs."`
+}
+
+// Replay describes the memory of used proofs.
+type Replay struct {
+	Store      string `yaml:"store" default:"memory" enum:"memory" doc:"Where used proofs are remembered: memory is this process; default memory."`
+	MaxEntries int    `yaml:"max_entries" default:"500000" min:"1" max:"50000000" doc:"Proofs remembered at once, none forgotten early: when full the answer is 503; default 500000."`
+}
+
+// Cache describes the memory of verified tokens.
+type Cache struct {
+	Tokens int `yaml:"tokens" default:"100000" max:"10000000" doc:"Tokens whose signature is remembered as good, everything else being judged on every request; 0 for none; default 100000."`
+}
+
+// Limits bounds one request. Each may be lowered, and raised up to fourfold.
+type Limits struct {
+	Token         Size `yaml:"token" default:"16KiB" min:"256B" max:"64KiB" doc:"Length of an access token, as a size; default 16KiB."`
+	Proof         Size `yaml:"proof" default:"6KiB" min:"256B" max:"24KiB" doc:"Length of a DPoP proof, as a size; default 6KiB."`
+	HeaderFields  int  `yaml:"header_fields" default:"100" min:"10" max:"400" doc:"Number of header field lines; default 100."`
+	HeaderSection Size `yaml:"header_section" default:"64KiB" min:"1KiB" max:"256KiB" doc:"Length of all header fields together, as a size; default 64KiB."`
+	Target        Size `yaml:"target" default:"16KiB" min:"256B" max:"64KiB" doc:"Length of the request target, as a size; default 16KiB."`
+}
+
+// Timeouts bounds waits. None cuts a body or a stream that moves.
+type Timeouts struct {
+	ReadHeader      time.Duration `yaml:"read_header" default:"10s" min:"100ms" max:"1h" doc:"For a request's header to arrive, as a duration; default 10s."`
+	Idle            time.Duration `yaml:"idle" default:"75s" min:"100ms" max:"1h" doc:"For the next request on a connection, as a duration; default 75s."`
+	UpstreamConnect time.Duration `yaml:"upstream_connect" default:"3s" min:"100ms" max:"1h" doc:"For a connection to the upstream, as a duration; default 3s."`
+	UpstreamHeader  time.Duration `yaml:"upstream_header" default:"60s" min:"100ms" max:"1h" doc:"For the header of the upstream's answer, as a duration; default 60s."`
+	TLSHandshake    time.Duration `yaml:"tls_handshake" default:"10s" min:"100ms" max:"1h" doc:"For a client's TLS handshake, as a duration; default 10s."`
+}
+
+// Log says what is logged.
+type Log struct {
+	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"Least level of program messages: debug, info, warn or error; default info."`
+	Access string `yaml:"access" default:"denied" enum:"denied,all,off" doc:"Which requests are logged: denied, all or off; default denied."`
+}
+
+// Drain says how the program ends.
+type Drain struct {
+	Delay   time.Duration `yaml:"delay" default:"5s" max:"10m" doc:"Time between not being ready and accepting no more, as a duration; default 5s."`
+	Timeout time.Duration `yaml:"timeout" default:"25s" max:"1h" doc:"Time for requests in flight after that, as a duration; default 25s."`
+}
+
+// Smallest is the smallest useful file.
+func Smallest() string {
+	return `version: 1
+issuers:
+  - issuer: https://login.example.com/
+resources:
+  - identifier: https://api.example.com     # what tokens must name as audience; also the public origin for DPoP's htu
+    upstream: http://127.0.0.1:3000
+`
+}

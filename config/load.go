@@ -1,0 +1,167 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+const maxFile = 1 << 20
+
+// Load reads the file at path, resolves the file names in it against its
+// folder and makes sure that each can be read. env looks up environment
+// variables, like os.LookupEnv. The error is an Errors, or says why the file
+// itself cannot be read.
+func Load(path string, env func(string) (string, bool)) (*File, error) {
+	text, err := read(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	f, err := Parse(path, text, env)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range f.named() {
+		if err := readable(*n.file); err != nil {
+			f.source.report(f.source.place(n.path), n.path, "cannot be read: "+err.Error(), "")
+		}
+	}
+	if len(f.source.errs) > 0 {
+		return nil, f.source.sorted()
+	}
+	f.hash, _ = digest(text, f.Files())
+	return f, nil
+}
+
+// Parse reads the text of a file called name. It opens no file; names of files
+// come out relative to the folder of name. The error is an Errors with all
+// that is wrong.
+func Parse(name string, text []byte, env func(string) (string, bool)) (*File, error) {
+	s := newSource(name, strings.TrimPrefix(string(text), "\uFEFF"))
+	f := &File{source: s, env: env}
+	if s.checkText(text) {
+		if root := s.document(string(text)); root != nil {
+			v := reflect.ValueOf(f).Elem()
+			setDefaults(v)
+			(&decoder{source: s, env: env}).value("", root, v, "")
+			(&checker{source: s, File: f}).check()
+		}
+	}
+	if len(s.errs) > 0 {
+		return nil, s.sorted()
+	}
+	for _, n := range f.named() {
+		if !filepath.IsAbs(*n.file) {
+			*n.file = filepath.Join(filepath.Dir(name), *n.file)
+		}
+	}
+	return f, nil
+}
+
+// checkText makes sure that every editor shows the file as it is read.
+func (s *source) checkText(text []byte) bool {
+	if len(text) > maxFile {
+		s.report(mark{}, "", "the file is longer than 1 MiB", "")
+		return false
+	}
+	for i, line := range s.lines {
+		column := 0
+		for at, r := range strings.TrimSuffix(line, "\r") {
+			column++
+			_, width := utf8.DecodeRuneInString(line[at:])
+			if r == utf8.RuneError && width == 1 {
+				s.report(mark{i + 1, column}, "", "not UTF-8", "save the file as UTF-8")
+				return false
+			}
+			if r != '\t' && isControl(r) || r == '\uFEFF' {
+				s.report(mark{i + 1, column}, "", fmt.Sprintf("the control character %U", r), "remove it")
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ErrorAt makes an error about path with its place in the file, for what only
+// those who build from the file find out.
+func (f *File) ErrorAt(path, message string) *Error {
+	return f.source.errorAt(f.source.place(path), path, message, "")
+}
+
+// Warnings lists what is allowed but dangerous, or probably not meant.
+func (f *File) Warnings() []Warning { return f.warnings }
+
+// Insecure lists the insecure_ settings that are on, each name once.
+func (f *File) Insecure() []string {
+	var on []string
+	for _, i := range f.Issuers {
+		if i.InsecureHTTP {
+			on = append(on, "insecure_http")
+		}
+		if i.InsecureAllowAnyAudience {
+			on = append(on, "insecure_allow_any_audience")
+		}
+	}
+	slices.Sort(on)
+	return slices.Compact(on)
+}
+
+// Files lists every file the configuration names, each once.
+func (f *File) Files() []string {
+	var files []string
+	for _, n := range f.named() {
+		files = append(files, *n.file)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+type namedFile struct {
+	path string
+	file *string
+}
+
+// named lists the settings that name a file and are set.
+func (f *File) named() []namedFile {
+	all := []namedFile{{"tls.cert_file", &f.TLS.CertFile}, {"tls.key_file", &f.TLS.KeyFile}}
+	for n := range f.Issuers {
+		i, at := &f.Issuers[n], fmt.Sprintf("issuers[%d].", n)
+		all = append(all, namedFile{at + "jwks_file", &i.JWKSFile}, namedFile{at + "ca_file", &i.CAFile})
+	}
+	return slices.DeleteFunc(all, func(n namedFile) bool { return *n.file == "" })
+}
+
+// read reads a configuration file, or a little more than the longest.
+func read(path string) ([]byte, error) {
+	file, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxFile+1))
+}
+
+// open opens a regular file; a pipe could keep the reader waiting for good.
+func open(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is no regular file", path)
+	}
+	return os.Open(path)
+}
+
+func readable(path string) error {
+	file, err := open(path)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
