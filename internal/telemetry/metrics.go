@@ -1,0 +1,177 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// metrics is every metric of ours, by what it tells about.
+type metrics struct {
+	requests        *prometheus.CounterVec
+	requestDuration *prometheus.HistogramVec
+	overhead        prometheus.Histogram
+	refusals        map[token.Reason]prometheus.Counter
+	inFlight        *prometheus.GaugeVec
+	connections     *prometheus.GaugeVec
+	panics          prometheus.Counter
+	dropped         prometheus.Counter
+
+	upstreamRequests *prometheus.CounterVec
+	upstreamDuration *prometheus.HistogramVec
+
+	validations        *prometheus.CounterVec
+	validationDuration map[string]prometheus.Observer // by kind
+	cacheHits          prometheus.Counter
+	cacheMisses        prometheus.Counter
+	skew               prometheus.Histogram
+	storeErrors        prometheus.Counter
+
+	fetches       *prometheus.CounterVec
+	fetchDuration *prometheus.HistogramVec
+	fetchSuccess  *prometheus.GaugeVec
+	keys          *prometheus.GaugeVec
+	skippedKeys   *prometheus.GaugeVec
+	privateKeys   *prometheus.CounterVec
+	unknownKeys   *prometheus.CounterVec
+
+	reloads     *prometheus.CounterVec
+	reloadOK    prometheus.Gauge
+	reloadTime  prometheus.Gauge
+	configHash  *prometheus.GaugeVec
+	insecure    *prometheus.GaugeVec
+	certificate *prometheus.GaugeVec
+	build       *prometheus.GaugeVec
+}
+
+const namespace = "wicketgate"
+
+// theStore is the one kind of replay store there is.
+const theStore = "memory"
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	m := &metrics{}
+	f := promauto.With(registry)
+	m.makeRequests(f)
+	m.makeValidations(f)
+	m.makeIssuers(f)
+	m.makeProcess(f)
+	return m
+}
+
+func counter(name, help string) prometheus.CounterOpts {
+	return prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}
+}
+
+func gauge(name, help string) prometheus.GaugeOpts {
+	return prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}
+}
+
+// histogram has few classic buckets, since each is a series of every child;
+// who wants to look closer scrapes the native histogram.
+func histogram(name, help string, buckets ...float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  100,
+		NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
+func (m *metrics) makeRequests(f promauto.Factory) {
+	m.requests = f.NewCounterVec(counter("requests_total",
+		"Requests answered."), []string{"resource", "route", "code", "decision"})
+	m.requestDuration = f.NewHistogramVec(histogram("request_duration_seconds",
+		"Time from a request's head to the end of its answer.",
+		.005, .025, .1, .5, 2.5, 10), []string{"resource", "route", "decision"})
+	m.overhead = f.NewHistogram(histogram("overhead_seconds",
+		"The gate's own part of a request: until it was handed on or answered.",
+		.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .25, 1))
+	refusals := f.NewCounterVec(counter("refusals_total",
+		"Requests that were refused or could not be decided, by the check that said so."), []string{"reason"})
+	m.refusals = map[token.Reason]prometheus.Counter{}
+	for _, r := range token.Reasons {
+		m.refusals[r.Reason] = refusals.WithLabelValues(string(r.Reason))
+	}
+	m.inFlight = f.NewGaugeVec(gauge("requests_in_flight",
+		"Requests that are not answered yet."), []string{"listener"})
+	m.connections = f.NewGaugeVec(gauge("connections",
+		"Open client connections."), []string{"listener"})
+	m.panics = f.NewCounter(counter("panics_total",
+		"Panics of the gate, each answered with a 500."))
+	m.dropped = f.NewCounter(counter("access_log_dropped_total",
+		"Access log lines left out because there were too many a second."))
+	m.upstreamRequests = f.NewCounterVec(counter("upstream_requests_total",
+		"Requests handed to an upstream, by what became of them."), []string{"upstream", "result"})
+	m.upstreamDuration = f.NewHistogramVec(histogram("upstream_duration_seconds",
+		"Time until the upstream's response header, of requests that got one.",
+		.005, .025, .1, .5, 2.5, 10), []string{"upstream"})
+}
+
+func (m *metrics) makeValidations(f promauto.Factory) {
+	m.validations = f.NewCounterVec(counter("validations_total",
+		"Access tokens judged."), []string{"issuer", "result", "reason", "kind"})
+	duration := f.NewHistogramVec(histogram("validation_duration_seconds",
+		"Time it took to judge an access token.",
+		.00001, .000025, .00005, .0001, .00025, .001, .01, .1, 1), []string{"kind"})
+	m.validationDuration = map[string]prometheus.Observer{
+		kindBearer: duration.WithLabelValues(kindBearer), kindDPoP: duration.WithLabelValues(kindDPoP),
+	}
+	lookups := f.NewCounterVec(counter("token_cache_requests_total",
+		"Looks into the cache of verified tokens."), []string{"result"})
+	m.cacheHits, m.cacheMisses = lookups.WithLabelValues("hit"), lookups.WithLabelValues("miss")
+	m.skew = f.NewHistogram(histogram("dpop_clock_skew_seconds",
+		"iat of accepted DPoP proofs less the gate's time.",
+		-60, -30, -10, -5, -2, -1, 0, 1, 2, 5, 10, 30))
+	m.storeErrors = f.NewCounterVec(counter("dpop_replay_store_errors_total",
+		"Proofs that could not be checked for replay: the store is full or out of reach."), []string{"store"}).
+		WithLabelValues(theStore)
+}
+
+// sizes makes the gauges that are asked for at scrape time.
+func (*metrics) sizes(registry prometheus.Registerer, tokens, replay func() float64) {
+	f := promauto.With(registry)
+	f.NewGaugeFunc(gauge("token_cache_entries", "Verified tokens remembered."), tokens)
+	f.NewGaugeFunc(gauge("dpop_replay_entries", "Used DPoP proofs remembered."), replay)
+}
+
+func (m *metrics) makeIssuers(f promauto.Factory) {
+	issuer := []string{"issuer"}
+	m.fetches = f.NewCounterVec(counter("jwks_fetches_total",
+		"Attempts to get an issuer's keys."), []string{"issuer", "result"})
+	m.fetchDuration = f.NewHistogramVec(histogram("jwks_fetch_duration_seconds",
+		"Time an attempt to get an issuer's keys took, metadata included.",
+		.01, .05, .25, 1, 2.5, 5), issuer)
+	m.fetchSuccess = f.NewGaugeVec(gauge("jwks_last_success_timestamp_seconds",
+		"When an issuer's keys were last got; 0 for never."), issuer)
+	m.keys = f.NewGaugeVec(gauge("jwks_keys",
+		"Usable keys in an issuer's set."), issuer)
+	m.skippedKeys = f.NewGaugeVec(gauge("jwks_skipped_keys",
+		"Keys in an issuer's set that cannot be used."), issuer)
+	m.privateKeys = f.NewCounterVec(counter("jwks_private_keys_total",
+		"Private or secret keys found in an issuer's public set, at each fetch."), issuer)
+	m.unknownKeys = f.NewCounterVec(counter("jwks_unknown_key_total",
+		"Tokens that named a key the issuer's set did not have."), []string{"issuer", "action"})
+}
+
+func (m *metrics) makeProcess(f promauto.Factory) {
+	m.reloads = f.NewCounterVec(counter("config_reloads_total",
+		"Attempts to put a configuration in force, the first one included."), []string{"result"})
+	m.reloads.WithLabelValues("ok")
+	m.reloads.WithLabelValues("error")
+	m.reloadOK = f.NewGauge(gauge("config_last_reload_successful",
+		"1 when the last attempt to put a configuration in force succeeded."))
+	m.reloadTime = f.NewGauge(gauge("config_last_reload_success_timestamp_seconds",
+		"When a configuration was last put in force."))
+	m.configHash = f.NewGaugeVec(gauge("config_hash_info",
+		"The SHA-256 of the files of the configuration in force."), []string{"sha256"})
+	m.insecure = f.NewGaugeVec(gauge("insecure_options",
+		"Options in force that weaken a check."), []string{"option"})
+	m.certificate = f.NewGaugeVec(gauge("tls_certificate_expiry_timestamp_seconds",
+		"When a certificate that is served ends."), []string{"name"})
+	m.build = f.NewGaugeVec(gauge("build_info",
+		"The build that runs."), []string{"version", "revision", "goversion"})
+}
