@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// adminHandler serves probes and metrics. Nothing here changes anything, but
+// /drain, which a kubelet's preStop hook calls, and a reload, which only this
+// machine may ask for.
+func (g *gateway) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", g.readyz)
+	mux.Handle("GET /metrics", g.metrics.Handler())
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(buildFacts()) // a client that has gone needs no answer
+	})
+	mux.HandleFunc("GET /drain", g.drainNow)
+	mux.HandleFunc("POST /drain", g.drainNow)
+	mux.HandleFunc("POST /-/reload", g.reloadNow)
+	return mux
+}
+
+func text(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body)) // a client that has gone needs no answer
+}
+
+// readyz is 200 when every issuer's keys are at hand and the gate is not
+// draining.
+func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
+	var lines strings.Builder
+	status := http.StatusOK
+	say := func(ok bool, what, why string) {
+		mark := "ok"
+		if !ok {
+			mark, status = "not ready", http.StatusServiceUnavailable
+		}
+		if !ok || r.URL.Query().Has("verbose") {
+			fmt.Fprintf(&lines, "%s: %s%s\n", what, mark, why)
+		}
+	}
+	say(g.draining.Load() == nil, "draining", "")
+	for _, s := range g.stores.keys.Status() {
+		why := fmt.Sprintf(" (%d keys)", s.Keys)
+		if s.Err != "" {
+			why = fmt.Sprintf(" (%d keys; last error: %s)", s.Keys, s.Err)
+		}
+		say(s.Ready, "issuer "+s.Name, why)
+	}
+	if lines.Len() == 0 {
+		lines.WriteString("ok\n")
+	}
+	text(w, status, lines.String())
+}
+
+// drainNow looks unready and returns when the cluster has had time to notice,
+// so that a preStop hook that calls it holds back the SIGTERM for as long.
+func (g *gateway) drainNow(w http.ResponseWriter, r *http.Request) {
+	since := g.unready()
+	g.servers.quiet()
+	g.log.Info("draining", zap.String("asked by", "admin"))
+	ctx, cancel := context.WithDeadline(r.Context(), since.Add(g.drainLimits().Delay))
+	defer cancel()
+	<-ctx.Done()
+	text(w, http.StatusOK, "draining\n")
+}
+
+func (g *gateway) reloadNow(w http.ResponseWriter, r *http.Request) {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		text(w, http.StatusForbidden, "only from this machine\n")
+		return
+	}
+	ask(g.reload)
+	text(w, http.StatusAccepted, "asked; see wicketgate_config_last_reload_successful\n")
+}

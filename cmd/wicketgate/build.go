@@ -1,0 +1,238 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/telemetry"
+	"github.com/wicketgate/wicketgate/jwks"
+	"github.com/wicketgate/wicketgate/policy"
+	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/token"
+	"github.com/wicketgate/wicketgate/validator"
+	"github.com/wicketgate/wicketgate/validator/dpop"
+	"github.com/wicketgate/wicketgate/validator/replay"
+)
+
+// stores is what outlives a configuration: caches that took work to fill and
+// memories that must not be lost, or a reload would let replays through.
+type stores struct {
+	keys      *jwks.Cache
+	replays   *replay.Memory
+	upstreams *proxy.Upstreams
+	metrics   *telemetry.Telemetry // nil in check
+	started   time.Time            // before it nobody remembers which proofs were used
+}
+
+func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
+	s := &stores{
+		replays:   replay.NewMemory(c.DPoP.Replay.MaxEntries),
+		upstreams: proxy.NewUpstreams(),
+		metrics:   metrics,
+		started:   time.Now(),
+	}
+	o := jwks.Options{}
+	if metrics != nil {
+		o.OnLoad, o.OnUnknownKey = metrics.KeysLoaded, metrics.UnknownKey
+	}
+	s.keys = jwks.NewCache(o)
+	return s
+}
+
+// plan is a configuration, compiled.
+type plan struct {
+	table     *proxy.Table
+	sources   []jwks.Source
+	issuers   []string // names
+	validator *validator.Validator
+}
+
+// build compiles a configuration. It asks nobody anything, so that check can
+// call it too. The error joins a *config.Error for each complaint that has a
+// place in the file.
+func build(c *config.File, s *stores) (*plan, error) {
+	p := &plan{}
+	var problems []error
+	parts := validator.Parts{
+		Keys: s.keys, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
+	}
+	for i, issuer := range c.Issuers {
+		source, err := sourceOf(issuer)
+		if err != nil {
+			problems = append(problems, c.ErrorAt(fmt.Sprintf("issuers[%d].ca_file", i), err.Error()))
+		}
+		p.sources = append(p.sources, source)
+		p.issuers = append(p.issuers, issuer.Name)
+		parts.Issuers = append(parts.Issuers, issuerOptions(issuer))
+	}
+	proofs := dpop.Options{
+		MaxAge: c.DPoP.MaxAge, Future: c.DPoP.Future,
+		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.started,
+	}
+	if s.metrics != nil {
+		proofs.OnSkew, parts.OnLookup, parts.OnJudged = s.metrics.ProofSkew, s.metrics.TokenLookup, s.metrics.Judged
+	}
+	confirmer, err := dpop.New(proofs, s.replays)
+	if err != nil {
+		return nil, c.ErrorAt("dpop.algorithms", err.Error())
+	}
+	parts.DPoP = confirmer
+	if p.validator, err = validator.New(parts); err != nil {
+		return nil, c.ErrorAt("issuers", err.Error())
+	}
+	p.table, err = buildTable(c, s, p.validator, confirmer.Algorithms())
+	problems = append(problems, err)
+	return p, errors.Join(problems...)
+}
+
+func sourceOf(i config.Issuer) (jwks.Source, error) {
+	source := jwks.Source{
+		Name: i.Name, Issuer: i.Issuer, DiscoveryURL: i.DiscoveryURL, JWKSURI: i.JWKSURI, File: i.JWKSFile,
+		InsecureHTTP: i.InsecureHTTP, Algorithms: i.Algorithms, RefetchInterval: i.RefetchInterval,
+	}
+	if i.CAFile == "" {
+		return source, nil
+	}
+	pem, err := os.ReadFile(i.CAFile)
+	if err != nil {
+		return source, err
+	}
+	source.RootCAs = x509.NewCertPool()
+	if !source.RootCAs.AppendCertsFromPEM(pem) {
+		return source, errors.New("holds no certificate in PEM form")
+	}
+	return source, nil
+}
+
+func issuerOptions(i config.Issuer) validator.Options {
+	o := validator.Options{
+		Name: i.Name, Issuer: i.Issuer, Algorithms: i.Algorithms,
+		ScopeClaim: i.ScopeClaim, AudienceClaim: i.AudienceClaim, ClientIDClaim: i.ClientIDClaim,
+		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience,
+	}
+	if i.Profile == "jwt" {
+		o.Profile = validator.JWT
+	}
+	return o
+}
+
+func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []string) (*proxy.Table, error) {
+	t := &proxy.Table{
+		Sites:   make(map[string]*proxy.Site),
+		Trusted: c.TrustedProxies,
+		Limits: proxy.Limits{
+			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
+		},
+	}
+	var problems []error
+	for i, r := range c.Resources {
+		gate, err := buildGate(c, s, i)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		gate.Validator = v.For(validator.Audience{Any: r.Audiences, ByIssuer: r.AudiencesByIssuer})
+		gate.Realm = token.Realm{Name: r.Realm, Algorithms: algorithms}
+		listen := listenOf(c, r)
+		site := t.Sites[listen]
+		if site == nil {
+			site = &proxy.Site{Hosts: make(map[string]*proxy.Gate)}
+			t.Sites[listen] = site
+		}
+		if len(r.Hosts) == 0 {
+			site.Only = gate
+		}
+		for _, host := range r.Hosts {
+			name, _ := proxy.NormalHost(host)
+			site.Hosts[name] = gate
+		}
+	}
+	return t, errors.Join(problems...)
+}
+
+// listenOf is the address a resource is served at.
+func listenOf(c *config.File, r config.Resource) string {
+	if r.Listen != "" {
+		return r.Listen
+	}
+	return c.Listen
+}
+
+// buildGate compiles the resource at index, less what it shares with others.
+func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
+	r := c.Resources[index]
+	at := fmt.Sprintf("resources[%d]", index)
+	gate := &proxy.Gate{Name: r.Name, BehindTLS: r.BehindTLS}
+	for i, origin := range r.PublicOrigins {
+		normal, err := dpop.Origin(origin)
+		if err != nil {
+			return nil, c.ErrorAt(fmt.Sprintf("%s.public_origins[%d]", at, i), err.Error())
+		}
+		gate.Origins = append(gate.Origins, normal)
+	}
+	var err error
+	gate.Upstream, err = s.upstreams.Open(r.Upstream, proxy.Timeouts{
+		Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
+	})
+	if err != nil {
+		return nil, c.ErrorAt(at+".upstream", err.Error())
+	}
+	options := make([]policy.Options, len(r.Routes))
+	for i, route := range r.Routes {
+		options[i] = routeOptions(route)
+	}
+	if gate.Policy, err = policy.Compile(options); err != nil {
+		return nil, routeErrors(c, at, err)
+	}
+	gate.Forward = forwards(r)
+	return gate, nil
+}
+
+func routeOptions(r config.Route) policy.Options {
+	o := policy.Options{
+		Name: r.Name, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional,
+		All: r.Scopes.All, Any: r.Scopes.Any, StripPrefix: r.StripPrefix,
+	}
+	if r.Binding == "dpop" {
+		o.Binding = policy.DPoPBinding
+	}
+	return o
+}
+
+// routeErrors gives each complaint of the policy its place in the file.
+func routeErrors(c *config.File, at string, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var placed []error
+	for _, e := range joined.Unwrap() {
+		if complaint, ok := errors.AsType[*policy.Error](e); ok {
+			e = c.ErrorAt(fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field), complaint.Message)
+		}
+		placed = append(placed, e)
+	}
+	return errors.Join(placed...)
+}
+
+// forwards renders what each route tells the upstream. Every route strips the
+// names that any of them sets.
+func forwards(r config.Resource) []*proxy.Forward {
+	routes := r.Routes
+	if len(routes) == 0 {
+		routes = []config.Route{{Forward: r.Forward}}
+	}
+	list := make([]*proxy.Forward, len(routes))
+	for i, route := range routes {
+		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
+		list[i].Ours(r.Forward.Headers)
+		for _, other := range routes {
+			list[i].Ours(other.Forward.Headers)
+		}
+	}
+	return list
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/telemetry"
+	"github.com/wicketgate/wicketgate/proxy"
+)
+
+// servers is everything that listens.
+type servers struct {
+	traffic []*server
+	admin   *server
+	failed  chan error // a listener ended by itself
+	running sync.WaitGroup
+
+	certificate atomic.Pointer[tls.Certificate]
+	metrics     *telemetry.Telemetry
+}
+
+type server struct {
+	configured string
+	listener   net.Listener
+	http       *http.Server
+}
+
+// listenAddresses lists the addresses a configuration serves at, sorted.
+func listenAddresses(c *config.File) []string {
+	var list []string
+	for _, r := range c.Resources {
+		list = append(list, listenOf(c, r))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+type timeouts struct{ readHeader, idle, handshake time.Duration }
+
+func serverTimeouts(c *config.File) timeouts {
+	return timeouts{c.Timeouts.ReadHeader, c.Timeouts.Idle, c.Timeouts.TLSHandshake}
+}
+
+// listen binds every address. Nothing is served before start.
+func (g *gateway) listen() (_ *servers, err error) {
+	s := &servers{failed: make(chan error, 1), metrics: g.metrics}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := s.reloadCertificates(g.file); err != nil {
+		return nil, err
+	}
+	for _, address := range listenAddresses(g.file) {
+		one, err := g.trafficServer(s, address)
+		if err != nil {
+			return nil, err
+		}
+		s.traffic = append(s.traffic, one)
+	}
+	admin := &http.Server{
+		Handler: g.adminHandler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
+		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
+	}
+	s.admin, err = g.bind(g.file.Admin.Listen, admin)
+	return s, err
+}
+
+func (g *gateway) bind(address string, h *http.Server) (*server, error) {
+	l, bound := g.bound[address]
+	if !bound {
+		var err error
+		if l, err = net.Listen("tcp", address); err != nil {
+			return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+		}
+	}
+	return &server{configured: address, listener: l, http: h}, nil
+}
+
+func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
+	h := &http.Server{
+		Handler: g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
+			Listen: address, Switch: g.gates, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
+		})),
+		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,
+		IdleTimeout:                  g.file.Timeouts.Idle,
+		MaxHeaderBytes:               int(g.file.Limits.HeaderSection),
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     telemetry.StdLog(g.log),
+		ConnState:                    g.metrics.ConnState(address),
+		Protocols:                    new(http.Protocols),
+	}
+	h.Protocols.SetHTTP1(true)
+	h.Protocols.SetHTTP2(true)
+	h.Protocols.SetUnencryptedHTTP2(true)
+	one, err := g.bind(address, h)
+	if err != nil || !g.file.TLS.On() {
+		return one, err
+	}
+	h.TLSConfig = &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return s.certificate.Load(), nil
+		},
+	}
+	return one, nil
+}
+
+// reloadCertificates reads the key pair a configuration names. A pair that
+// does not match or cannot be read leaves the old one in force.
+func (s *servers) reloadCertificates(c *config.File) error {
+	if !c.TLS.On() {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+	if err != nil {
+		return c.ErrorAt("tls", err.Error())
+	}
+	if leaf, err := x509.ParseCertificate(pair.Certificate[0]); err == nil {
+		s.metrics.Certificate("server", leaf.NotAfter)
+	}
+	s.certificate.Store(&pair)
+	return nil
+}
+
+func (s *servers) start() {
+	for _, one := range append(slices.Clone(s.traffic), s.admin) {
+		s.running.Go(func() {
+			serve := func() error { return one.http.Serve(one.listener) }
+			if one.http.TLSConfig != nil {
+				serve = func() error { return one.http.ServeTLS(one.listener, "", "") }
+			}
+			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+				select {
+				case s.failed <- err:
+				default:
+				}
+			}
+		})
+	}
+}
+
+func (s *servers) addresses() []string {
+	list := make([]string, len(s.traffic))
+	for i, one := range s.traffic {
+		list[i] = one.listener.Addr().String()
+	}
+	return list
+}
+
+func (s *servers) adminAddress() string { return s.admin.listener.Addr().String() }
+
+// quiet makes clients look for another replica: a connection closes after the
+// answer it carries.
+func (s *servers) quiet() {
+	for _, one := range s.traffic {
+		one.http.SetKeepAlivesEnabled(false)
+	}
+}
+
+// shutdown stops taking requests, after delay, and waits for those in flight.
+// A second signal ends the wait.
+func (s *servers) shutdown(delay, timeout time.Duration, signals <-chan os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { defer cancel(); untilSignal(ctx, signals) })
+	defer watching.Wait()
+	defer cancel()
+	s.quiet()
+	wait(ctx, delay)
+	deadline, stop := context.WithTimeout(ctx, timeout)
+	defer stop()
+	var ended sync.WaitGroup
+	for _, one := range s.traffic {
+		ended.Go(func() {
+			if one.http.Shutdown(deadline) != nil {
+				_ = one.http.Close() // what is cut off here outlived the deadline
+			}
+		})
+	}
+	ended.Wait()
+}
+
+// untilSignal returns when somebody asks once more to stop.
+func untilSignal(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// close ends every server at once and waits for them.
+func (s *servers) close() {
+	for _, one := range append(slices.Clone(s.traffic), s.admin) {
+		if one != nil {
+			_ = one.http.Close()
+			_ = one.listener.Close() // closed already where it was served
+		}
+	}
+	s.running.Wait()
+}

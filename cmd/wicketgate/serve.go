@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/telemetry"
+	"github.com/wicketgate/wicketgate/proxy"
+)
+
+// imageConfig is where the image expects the configuration.
+const imageConfig = "/etc/wicketgate/config.yaml"
+
+// watchEvery is how often the content of the configuration and of the files it
+// names is looked at.
+const watchEvery = 5 * time.Second
+
+type serveCommand struct {
+	Config string `short:"c" help:"The configuration file. Default: $WICKETGATE_CONFIG, then /etc/wicketgate/config.yaml." placeholder:"FILE"`
+}
+
+// Help is shown by serve --help.
+func (serveCommand) Help() string { return "Example: wicketgate serve --config config.yaml" }
+
+// Run reads as the life of the process: read, build, listen, wait, drain.
+func (s *serveCommand) Run(a *app) error {
+	path, err := a.configPath(s.Config)
+	if err != nil {
+		return err
+	}
+	file, err := a.load(path)
+	if err != nil {
+		return err
+	}
+	g, err := newGateway(a, path, file)
+	if err != nil {
+		return a.complain(err)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	return g.serve(a.ctx, signals)
+}
+
+// configPath finds the configuration file, or shows the smallest one.
+func (a *app) configPath(given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	if path, found := a.env("WICKETGATE_CONFIG"); found && path != "" {
+		return path, nil
+	}
+	if _, err := os.Stat(imageConfig); err == nil {
+		return imageConfig, nil
+	}
+	fmt.Fprintf(a.stderr, "wicketgate: name a configuration with --config or $WICKETGATE_CONFIG. The smallest one:\n\n%s\nTry without one: wicketgate demo\n", config.Smallest())
+	return "", exitError(exitUsage)
+}
+
+// load reads a configuration file; what is wrong with it is said at once.
+func (a *app) load(path string) (*config.File, error) {
+	file, err := config.Load(path, a.env)
+	if err != nil {
+		return nil, a.complain(err)
+	}
+	return file, nil
+}
+
+// complain says what is wrong with a configuration and ends with its exit
+// code.
+func (a *app) complain(err error) error {
+	for _, e := range flatten(err) {
+		if at, ok := errors.AsType[*config.Error](e); ok {
+			fmt.Fprintln(a.stderr, at.Detail())
+		} else {
+			fmt.Fprintf(a.stderr, "wicketgate: %v\n", e)
+		}
+	}
+	return exitError(exitConfig)
+}
+
+// flatten lists the errors that err joins.
+func flatten(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var list []error
+	for _, e := range joined.Unwrap() {
+		list = append(list, flatten(e)...)
+	}
+	return list
+}
+
+// gateway is a running gate: the stores, what is in force, and the servers.
+type gateway struct {
+	app     *app
+	path    string
+	log     *zap.Logger
+	metrics *telemetry.Telemetry
+	stores  *stores
+	gates   *proxy.Switch
+	servers *servers
+	bound   map[string]net.Listener // bound before, by address; nil but in the demo
+
+	draining atomic.Pointer[time.Time] // since when; nil while serving
+	reload   chan struct{}             // asked for by the admin listener
+
+	mu   sync.Mutex   // guards file and plan
+	file *config.File // in force
+	plan *plan
+}
+
+// newGateway compiles file and opens nothing yet.
+func newGateway(a *app, path string, file *config.File) (*gateway, error) {
+	level := file.Log.Level
+	if named, found := a.env("WICKETGATE_LOG_LEVEL"); found && named != "" {
+		level = named
+	}
+	log, _, err := telemetry.NewLogger(level, a.stderr)
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{
+		app: a, path: path, log: log, gates: &proxy.Switch{}, reload: make(chan struct{}, 1),
+	}
+	g.metrics = telemetry.New(telemetry.Options{
+		Version: version(), Revision: revision(), Log: log, Access: telemetry.ParseAccess(file.Log.Access),
+	})
+	g.stores = newStores(file, g.metrics)
+	compiled, err := build(file, g.stores)
+	if err != nil {
+		return nil, err
+	}
+	g.metrics.Sizes(g.remembered, g.stores.replays.Len)
+	g.enforce(file, compiled)
+	return g, nil
+}
+
+func (g *gateway) remembered() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.plan.validator.Remembered()
+}
+
+// enforce puts a compiled configuration in force.
+func (g *gateway) enforce(file *config.File, compiled *plan) {
+	g.mu.Lock()
+	g.file, g.plan = file, compiled
+	g.mu.Unlock()
+	g.metrics.Bind(compiled.table, compiled.issuers) // before anything is counted for new issuers
+	g.stores.keys.Configure(compiled.sources)
+	g.metrics.Insecure(file.Insecure())
+	g.gates.Set(compiled.table)
+	if g.path != "" {
+		hash, err := config.Hash(g.path, file.Files())
+		g.metrics.Reloaded(hash, err)
+	}
+	for _, w := range file.Warnings() {
+		g.log.Warn("configuration", zap.String("setting", w.Path), zap.String("warning", w.Message))
+	}
+}
+
+func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
+	servers, err := g.listen()
+	if err != nil {
+		return err
+	}
+	g.servers = servers
+	ctx, stop := context.WithCancel(ctx)
+	changed := make(chan struct{}, 1)
+	var background sync.WaitGroup
+	background.Go(func() { g.stores.keys.Run(ctx) })
+	if g.path != "" {
+		background.Go(func() {
+			// The error is that of ctx: there is nothing else to end it.
+			_ = config.Watch(ctx, g.path, watchEvery, func() { ask(changed) })
+		})
+	}
+	servers.start()
+	g.log.Info("serving", zap.Strings("listen", servers.addresses()), zap.String("admin", servers.adminAddress()), zap.String("version", version()))
+	err = g.wait(ctx, signals, changed)
+	servers.close()
+	stop()
+	background.Wait()
+	g.stores.upstreams.Close()
+	g.log.Info("stopped")
+	_ = g.log.Sync() // a terminal or a pipe need not support it
+	return err
+}
+
+// ask leaves a wish in a channel that holds one.
+func ask(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// wait handles what happens until it is time to stop, and then drains.
+func (g *gateway) wait(ctx context.Context, signals <-chan os.Signal, changed <-chan struct{}) error {
+	for {
+		select {
+		case <-changed:
+			g.tryReload("file")
+		case <-g.reload:
+			g.tryReload("admin")
+		case err := <-g.servers.failed:
+			return fmt.Errorf("listener: %w", err)
+		case <-ctx.Done():
+			g.stop(signals)
+			return nil
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				g.tryReload("signal")
+				continue
+			}
+			g.log.Info("draining", zap.String("signal", s.String()))
+			g.stop(signals)
+			return nil
+		}
+	}
+}
+
+// stop drains: look unready and keep serving while the cluster notices, then
+// take no more requests and wait for those in flight. Time that was spent
+// looking unready before, by /drain, counts.
+func (g *gateway) stop(signals <-chan os.Signal) {
+	limits := g.drainLimits()
+	g.servers.shutdown(limits.Delay-time.Since(g.unready()), limits.Timeout, signals)
+}
+
+// unready makes readyz fail from now on, and tells since when it does.
+func (g *gateway) unready() time.Time {
+	now := time.Now()
+	g.draining.CompareAndSwap(nil, &now)
+	return *g.draining.Load()
+}
+
+func (g *gateway) drainLimits() config.Drain {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.file.Drain
+}
+
+// tryReload replaces the configuration in force, whole or not at all.
+func (g *gateway) tryReload(why string) {
+	if err := g.tryBuild(); err != nil {
+		g.metrics.Reloaded([32]byte{}, err)
+		for _, e := range flatten(err) {
+			g.log.Error("configuration not replaced", zap.String("asked by", why), zap.String("error", e.Error()))
+		}
+		return
+	}
+	g.log.Info("configuration replaced", zap.String("asked by", why))
+}
+
+func (g *gateway) tryBuild() error {
+	file, err := config.Load(g.path, g.app.env)
+	if err != nil {
+		return err
+	}
+	if err := g.needsRestart(file); err != nil {
+		return err
+	}
+	compiled, err := build(file, g.stores)
+	if err != nil {
+		return err
+	}
+	if err := g.servers.reloadCertificates(file); err != nil {
+		return err
+	}
+	g.enforce(file, compiled)
+	return nil
+}
+
+// needsRestart refuses a change of what lives as long as the process.
+func (g *gateway) needsRestart(file *config.File) error {
+	g.mu.Lock()
+	old := g.file
+	g.mu.Unlock()
+	switch {
+	case !slices.Equal(listenAddresses(old), listenAddresses(file)) || old.Admin.Listen != file.Admin.Listen:
+		return errors.New("restart needed: the listen addresses changed")
+	case old.TLS.On() != file.TLS.On():
+		return errors.New("restart needed: tls was switched on or off")
+	case old.DPoP.Replay != file.DPoP.Replay:
+		return errors.New("restart needed: dpop.replay changed, and a new store would forget which proofs were used")
+	case old.Log != file.Log:
+		return errors.New("restart needed: log changed")
+	case serverTimeouts(old) != serverTimeouts(file):
+		return errors.New("restart needed: timeouts of the listeners changed")
+	}
+	return nil
+}
