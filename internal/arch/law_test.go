@@ -1,0 +1,118 @@
+package arch
+
+// law is everything the rules compare the tree with.
+type law struct {
+	floors    map[string]int
+	outside   []string            // folders that stand on no floor
+	mayImport map[string][]string // packages held tighter than by their floor
+	demo      string              // the demo issuer: no product package depends on it
+	demoUsers []string
+
+	doors     map[string][]string // module path -> packages that may import it
+	testDoors []string            // modules only tests may import
+	bans      []ban
+
+	packageLines  int
+	raisedLines   map[string]budget
+	functionLines int
+	longFunctions map[string]string // "package.Function" -> why it is not split
+
+	principal      string   // the type that only its makers may build
+	principalMaker []string // packages
+}
+
+// A ban forbids an import, and says why in the message.
+type ban struct {
+	path   string   // an import path, or one ending in "/..." for all below it
+	in     []string // the packages it holds for; none means all
+	except []string
+	why    string
+}
+
+// A budget is a line count raised on purpose.
+type budget struct {
+	lines int
+	why   string
+}
+
+// wicketgate is the law of this module.
+var wicketgate = law{
+	floors: map[string]int{
+		"cmd/wicketgate":     6,
+		"config":             5,
+		"internal/telemetry": 5,
+		"proxy":              4,
+		"validator":          3,
+		"validator/dpop":     2,
+		"jwks":               1,
+		"policy":             1,
+		"token":              0,
+		"internal/fetch":     0,
+		"validator/replay":   0,
+		"internal/devissuer": 0,
+	},
+	// The root holds tests of the documents only; the others measure and try what is
+	// built, and the product never imports them.
+	// real servers that the product never links.
+	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench"},
+	mayImport: map[string][]string{
+		"jwks":           {"token", "internal/fetch"},
+		"policy":         {"token"},
+		"validator/dpop": {"token", "jwks", "validator/replay"},
+		"proxy":          {"token", "policy"},
+	},
+	demo:      "internal/devissuer",
+	demoUsers: []string{"cmd/wicketgate"},
+
+	doors: map[string][]string{
+		"github.com/lestrrat-go/jwx/v2":       {"jwks"},
+		"github.com/hashicorp/golang-lru/v2":  {"jwks", "validator"},
+		"github.com/prometheus/client_golang": {"internal/telemetry"},
+		"go.uber.org/zap":                     {"internal/telemetry", "cmd/wicketgate"},
+		"go.yaml.in/yaml/v4":                  {"config"},
+		"github.com/alecthomas/kong":          {"cmd/wicketgate"},
+	},
+	testDoors: []string{
+		"go.uber.org/goleak",
+		"github.com/rogpeppe/go-internal",
+		"github.com/santhosh-tekuri/jsonschema/v6",
+	},
+	bans: []ban{
+		{path: "github.com/lestrrat-go/jwx/v2/jwt/...", why: "our own parser and checks decide, jwx reads keys only (docs/decisions/0001)"},
+		{path: "github.com/lestrrat-go/jwx/v2/jws/...", why: "signatures are checked by the standard library (docs/decisions/0001)"},
+		{path: "github.com/lestrrat-go/jwx/v2/jwe/...", why: "there is no encryption here (docs/decisions/0001)"},
+		{path: "os", in: []string{"token", "policy", "validator", "validator/dpop"}, why: "what decides reads no files"},
+		{path: "net", in: []string{"token", "policy", "validator/dpop"}, why: "what decides asks nobody"},
+		// net/http asks for a *log.Logger where it has something to say.
+		{path: "log", why: "lower packages report through a func field, internal/telemetry logs", except: []string{"internal/telemetry", "cmd/wicketgate", "proxy", "internal/devissuer"}},
+		{path: "log/slog", why: "zap logs, in internal/telemetry", except: []string{"internal/telemetry"}},
+		{path: "math/rand", why: "math/rand/v2 for jitter, crypto/rand for all else"},
+		{path: "math/rand/v2", in: []string{"token", "validator", "validator/dpop", "validator/replay", "internal/devissuer"}, why: "what must not be guessed comes from crypto/rand"},
+		{path: "net/http/pprof", why: "it registers itself on the default mux", except: []string{"cmd/wicketgate"}},
+		{path: "expvar", why: "it registers itself on the default mux"},
+		{path: "unsafe", why: "nothing here is worth it"},
+		{path: "plugin", why: "nothing is loaded at run time"},
+		{path: "C", why: "the image is static"},
+		{path: "io/ioutil", why: "io and os have it all"},
+		{path: "crypto/md5", why: "broken"},
+		{path: "crypto/des", why: "broken"},
+		{path: "crypto/rc4", why: "broken"},
+	},
+
+	packageLines: 900,
+	raisedLines: map[string]budget{
+		"proxy":          {1400, "one decision and every HTTP front door that asks for it"},
+		"cmd/wicketgate": {1850, "a file for each command, and the wiring"},
+
+		"config":             {1950, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
+		"token":              {1350, "the vocabulary of all others, and the scanner that every octet from outside passes"},
+		"jwks":               {1260, "keys are read twice, by us and by jwx, since that door is where forgeries would come in"},
+		"internal/devissuer": {1250, "the issuer, its attackers and its clients: the other side of every test"},
+		"internal/telemetry": {1200, "every metric and label in one place, and the access log"},
+	},
+	functionLines: 60,
+	longFunctions: map[string]string{},
+
+	principal:      "token.Principal",
+	principalMaker: []string{"validator"},
+}
