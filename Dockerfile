@@ -1,0 +1,37 @@
+# syntax=docker/dockerfile:1
+
+# The builder runs where the build runs and compiles for where the image runs.
+FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
+WORKDIR /src
+
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod \
+    go mod download
+
+COPY . .
+ARG TARGETOS
+ARG TARGETARCH
+ARG VERSION=dev
+ARG REVISION=unknown
+RUN --mount=type=cache,target=/go/pkg/mod \
+    --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -ldflags "-s -w -X main.linkedVersion=$VERSION -X main.linkedRevision=$REVISION" \
+    -o /out/wicketgate ./cmd/wicketgate
+
+# CA bundle, time zones, a passwd file with nonroot; no shell and no package manager.
+FROM gcr.io/distroless/static-debian12:nonroot
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="wicketgate" \
+      org.opencontainers.image.description="OAuth 2.0 resource-server validation proxy" \
+      org.opencontainers.image.source="https://github.com/wicketgate/wicketgate" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY --from=build /out/wicketgate /wicketgate
+USER 65532:65532
+EXPOSE 8420 8421
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/wicketgate", "healthcheck"]
+ENTRYPOINT ["/wicketgate"]
+CMD ["serve", "--config", "/etc/wicketgate/config.yaml"]

@@ -1,0 +1,61 @@
+# Every target that starts with "## " in its comment is printed by `make`.
+
+GO        ?= go
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+# For the second half of bench: -requests, -rounds, -connections.
+BENCHFLAGS ?=
+BUILDER   ?= docker
+IMAGE     ?= wicketgate:dev
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REVISION)
+GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race fuzz lint arch bench e2e image image-test deps ci
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build ./wicketgate as it is in the image
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o wicketgate ./cmd/wicketgate
+
+test: ## run all Go tests; needs Go and nothing else
+	$(GO) test ./...
+
+race: ## run all Go tests under the race detector (needs a C compiler)
+	$(GO) test -race ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	.ci/fuzz.sh $(FUZZTIME)
+
+lint: ## gofmt, go vet and golangci-lint, pinned in internal/tools
+	@unformatted=$$(find . -name '*.go' -not -path '*/testdata/*' -not -path '*/node_modules/*' -exec gofmt -l {} +); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GOLANGCI) run
+
+arch: ## check floors, doors, budgets and habits only
+	$(GO) test -count=1 ./internal/arch
+
+bench: ## time decisions for BENCHTIME (1s) each, then whole requests against a bare proxy
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	$(GO) run ./internal/bench $(BENCHFLAGS)
+
+e2e: ## run a real authorization server, client and upstream through the gate (needs node and nginx)
+	e2e/run.sh
+
+image: ## build the container image IMAGE with BUILDER (docker)
+	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
+
+image-test: ## build the image offline on stand-in bases and run it locked down (needs root, buildah, runc)
+	.ci/image-test.sh
+
+deps: ## write deps.txt anew: the modules the program is linked with
+	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/wicketgate | LC_ALL=C sort -u > deps.txt.new
+	mv deps.txt.new deps.txt
+
+ci: ## run everything that must pass before a merge
+	.ci/run
