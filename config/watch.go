@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"os"
 	"time"
 )
 
@@ -51,19 +50,11 @@ func copyFile(to io.Writer, name string) error {
 	return err
 }
 
-// Watch calls changed whenever the contents of the file at path, or of a file
-// it names, are other than before, beginning with what they are now. It looks
-// every so often, give or take a tenth, since notifications get lost when
-// Kubernetes swaps the folder under a mounted file. It returns when ctx ends,
-// with its error.
-func Watch(ctx context.Context, path string, every time.Duration, changed func()) error {
-	w := &watcher{path: path, env: os.LookupEnv}
-	w.look()
-	return w.run(ctx, every, changed)
-}
-
-// Watch is like the function Watch for the file that f was loaded from, but
-// begins with what was loaded: a change since then counts.
+// Watch calls changed whenever the contents of the file that f was loaded from,
+// or of a file it names, are other than before, beginning with what was loaded:
+// a change since then counts. It looks every so often, give or take a tenth,
+// since notifications get lost when Kubernetes swaps the folder under a mounted
+// file. It returns when ctx ends, with its error.
 func (f *File) Watch(ctx context.Context, every time.Duration, changed func()) error {
 	w := &watcher{path: f.source.name, env: f.env, files: f.Files(), seen: f.hash}
 	return w.run(ctx, every, changed)

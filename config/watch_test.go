@@ -83,7 +83,7 @@ func TestWatch(t *testing.T) {
 		write(t, keys, "{\n}")
 		expect("a file named no more", 5)
 	}, func(ctx context.Context, every time.Duration, changed func()) error {
-		return Watch(ctx, config, every, changed)
+		return loaded(t, config).Watch(ctx, every, changed)
 	})
 }
 
@@ -131,7 +131,7 @@ func TestWatchConfigMap(t *testing.T) {
 			}
 		}
 	}, func(ctx context.Context, every time.Duration, changed func()) error {
-		return Watch(ctx, config, every, changed)
+		return loaded(t, config).Watch(ctx, every, changed)
 	})
 }
 
@@ -166,7 +166,8 @@ func TestLookAtMissingFiles(t *testing.T) {
 }
 
 func TestWatchNeedsAnInterval(t *testing.T) {
-	if err := Watch(t.Context(), "config.yaml", 0, func() {}); err == nil {
+	config, _ := folder(t)
+	if err := loaded(t, config).Watch(t.Context(), 0, func() {}); err == nil {
 		t.Error("an interval of 0 is taken")
 	}
 }
@@ -209,4 +210,11 @@ func TestLoad(t *testing.T) {
 	if _, isErrors := errors.AsType[Errors](err); isErrors {
 		t.Error("a missing file is no fault of its contents")
 	}
+}
+
+func loaded(t *testing.T, path string) *File {
+	t.Helper()
+	f, err := Load(path, nothing)
+	must(t, err)
+	return f
 }

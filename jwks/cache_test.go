@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"os"
@@ -339,7 +338,7 @@ func TestCacheIssuersAreApart(t *testing.T) {
 	var own []*devissuer.Running
 	for i := range 50 {
 		signer := newKey()
-		as := start(t, devissuer.Options{Keys: []devissuer.Key{{ID: "same", Algorithm: "ES256", Signer: signer.(crypto.Signer)}}})
+		as := start(t, devissuer.Options{Keys: []devissuer.Key{{ID: "same", Algorithm: "ES256", Signer: signer}}})
 		own = append(own, as)
 		sources = append(sources, Source{Name: fmt.Sprint(i), Issuer: as.URL})
 	}

@@ -237,7 +237,7 @@ func TestReadKeyRefuses(t *testing.T) {
 			if len(set.Find("good", "ES256")) != 1 || set.Len() != 1 {
 				t.Error("the good key beside it does not work")
 			}
-			if secret := test.want == errPrivate || test.want == errSymmetric; skipped[0].Private != secret {
+			if secret := errors.Is(test.want, errPrivate) || errors.Is(test.want, errSymmetric); skipped[0].Private != secret {
 				t.Errorf("alarm is %v, want %v", skipped[0].Private, secret)
 			}
 		})

@@ -183,10 +183,10 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	changed := make(chan struct{}, 1)
 	var background sync.WaitGroup
 	background.Go(func() { g.stores.keys.Run(ctx) })
-	if g.path != "" {
+	if file := g.file; g.path != "" {
 		background.Go(func() {
 			// The error is that of ctx: there is nothing else to end it.
-			_ = config.Watch(ctx, g.path, watchEvery, func() { ask(changed) })
+			_ = file.Watch(ctx, watchEvery, func() { ask(changed) })
 		})
 	}
 	servers.start()
