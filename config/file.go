@@ -143,11 +143,10 @@ type Limits struct {
 
 // Timeouts bounds waits. None cuts a body or a stream that moves.
 type Timeouts struct {
-	ReadHeader      time.Duration `yaml:"read_header" default:"10s" min:"100ms" max:"1h" doc:"For a request's header to arrive, as a duration; default 10s."`
+	ReadHeader      time.Duration `yaml:"read_header" default:"10s" min:"100ms" max:"1h" doc:"For a TLS handshake, and for a request's header to arrive, as a duration; default 10s."`
 	Idle            time.Duration `yaml:"idle" default:"75s" min:"100ms" max:"1h" doc:"For the next request on a connection, as a duration; default 75s."`
 	UpstreamConnect time.Duration `yaml:"upstream_connect" default:"3s" min:"100ms" max:"1h" doc:"For a connection to the upstream, as a duration; default 3s."`
 	UpstreamHeader  time.Duration `yaml:"upstream_header" default:"60s" min:"100ms" max:"1h" doc:"For the header of the upstream's answer, as a duration; default 60s."`
-	TLSHandshake    time.Duration `yaml:"tls_handshake" default:"10s" min:"100ms" max:"1h" doc:"For a client's TLS handshake, as a duration; default 10s."`
 }
 
 // Log says what is logged.

@@ -89,7 +89,7 @@ func TestSmallest(t *testing.T) {
 		"dpop":       f.DPoP.MaxAge == time.Minute && f.DPoP.Future == 30*time.Second && f.DPoP.Replay == Replay{"memory", 500000},
 		"cache":      f.Cache.Tokens == 100000,
 		"limits":     f.Limits == Limits{16 << 10, 6 << 10, 100, 64 << 10, 16 << 10},
-		"timeouts":   f.Timeouts == Timeouts{10 * time.Second, 75 * time.Second, 3 * time.Second, time.Minute, 10 * time.Second},
+		"timeouts":   f.Timeouts == Timeouts{10 * time.Second, 75 * time.Second, 3 * time.Second, time.Minute},
 		"log":        f.Log == Log{"info", "denied"},
 		"drain":      f.Drain == Drain{5 * time.Second, 25 * time.Second},
 		"files":      f.Files() == nil && f.Insecure() == nil,

@@ -47,10 +47,10 @@ func listenAddresses(c *config.File) []string {
 	return slices.Compact(list)
 }
 
-type timeouts struct{ readHeader, idle, handshake time.Duration }
+type timeouts struct{ readHeader, idle time.Duration }
 
 func serverTimeouts(c *config.File) timeouts {
-	return timeouts{c.Timeouts.ReadHeader, c.Timeouts.Idle, c.Timeouts.TLSHandshake}
+	return timeouts{c.Timeouts.ReadHeader, c.Timeouts.Idle}
 }
 
 // listen binds every address. Nothing is served before start.
