@@ -90,7 +90,7 @@ type Resource struct {
 // Forward says what an upstream is told.
 type Forward struct {
 	Headers map[string]string `yaml:"headers" doc:"Headers to set from claims, by name, each a dotted claim path; default none."`
-	Token   bool              `yaml:"token" doc:"Pass the access token and the proof on; default false."`
+	Token   bool              `yaml:"token" doc:"Pass a verified access token on as the client sent it, never the proof; default false."`
 }
 
 // Route is one rule of a resource. Its Forward is the effective one: the

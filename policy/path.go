@@ -40,8 +40,24 @@ func Canonical(raw string) (path string, ok bool) {
 	if !encoded {
 		return raw, true
 	}
-	path = decode(raw)
-	return path, utf8.ValidString(path)
+	if path = decode(raw); !utf8.ValidString(path) || hidesDots(path) {
+		return "", false
+	}
+	return path, true
+}
+
+// hidesDots tells whether a decoded path holds a segment that some servers
+// would cut at a semicolon and then take for a dot segment or an empty one.
+func hidesDots(path string) bool {
+	if strings.IndexByte(path, ';') < 0 {
+		return false
+	}
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		if before, _, found := strings.Cut(segment, ";"); found && (before == "" || isBadSegment(before)) {
+			return true
+		}
+	}
+	return false
 }
 
 func isBadSegment(s string) bool { return s == "." || s == ".." }

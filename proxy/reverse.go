@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wicketgate/wicketgate/token"
@@ -78,6 +79,7 @@ type exchange struct {
 	fields   []field
 	trusted  bool
 	started  time.Time
+	broken   atomic.Bool // the client's body
 	outcome  Outcome
 }
 
@@ -95,9 +97,7 @@ func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer v.finish(r, ex, rec)
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1).
-	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
-		w.Header().Set("Connection", "close")
-	}
+	rec.last = r.ProtoMajor == 1 && len(r.TransferEncoding) > 0
 	v.serve(rec, r, ex)
 }
 
@@ -127,7 +127,29 @@ func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	}
 	ex.trusted = ex.table.trusts(peer(r))
 	ex.outcome.Overhead = time.Since(ex.started)
-	v.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex)))
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
+	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
+	if r.Header["Upgrade"] != nil {
+		// httputil answers an odd value by itself, before it asks us.
+		r.Header = r.Header.Clone()
+		delete(r.Header, "Upgrade")
+	}
+	v.proxy.ServeHTTP(w, r)
+}
+
+// clientBody notes when the client's body breaks, so that the upstream is not
+// blamed for it.
+type clientBody struct {
+	io.ReadCloser
+	broken *atomic.Bool
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.broken.Store(true)
+	}
+	return n, err
 }
 
 // tell renders what the upstream is told. Claims that do not fit take the
@@ -185,8 +207,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var errUndecided = errors.New("request was not decided about")
 
-// modifyResponse removes what only we may say to a client, and refuses a
-// change of protocol nobody asked for.
+// modifyResponse refuses a change of protocol nobody asked for.
 func modifyResponse(resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return errors.New("upstream switched protocols unasked")
@@ -196,7 +217,8 @@ func modifyResponse(resp *http.Response) error {
 
 // upstreamFailed answers when there is no response to relay.
 func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
-	if ex := exchangeOf(r.Context()); ex != nil {
+	ex := exchangeOf(r.Context())
+	if ex != nil {
 		ex.outcome.Err = err
 	}
 	var timeout net.Error
@@ -204,6 +226,8 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil:
 		// The client has gone; 499 is for the log only.
 		answer(w, 499, "client_closed_request", "")
+	case ex != nil && ex.broken.Load():
+		answer(w, http.StatusBadRequest, string(token.InvalidRequest), "the request's body is malformed")
 	case errors.As(err, &timeout) && timeout.Timeout():
 		answer(w, http.StatusGatewayTimeout, "gateway_timeout", "the upstream did not answer in time")
 	default:
@@ -217,6 +241,7 @@ type recorder struct {
 	http.ResponseWriter
 	status  int
 	written int64
+	last    bool // the connection closes after this answer
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -224,13 +249,16 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && status >= 200 {
 		r.status = status
+		if r.last { // only now: httputil clears the header after each 1xx
+			r.Header().Set("Connection", "close")
+		}
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
-		r.status = http.StatusOK
+		r.WriteHeader(http.StatusOK)
 	}
 	n, err := r.ResponseWriter.Write(p)
 	r.written += int64(n)

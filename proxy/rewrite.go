@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/wicketgate/wicketgate/token"
 )
 
 // pseudonym is how the gate names itself in Via (RFC 9110 section 7.6.3).
@@ -35,7 +37,8 @@ func rewrite(pr *httputil.ProxyRequest) {
 	delete(h, "Connection") // httputil puts an upgrade back in; none is let through
 	restoreForwarding(h, pr.In.Header, ex.trusted)
 	strip(h, ex.forward.ours, ex.trusted)
-	if !ex.forward.token {
+	// Only a token that was proven may stay: the upstream would believe any.
+	if !ex.forward.token || ex.decision.Principal == nil {
 		dropToken(h)
 	}
 	for _, f := range ex.fields {
@@ -44,14 +47,16 @@ func rewrite(pr *httputil.ProxyRequest) {
 	ex.introduce(h, pr.In)
 }
 
-// dropToken removes the Authorization field when it carries a scheme of ours.
-// What an API does with other schemes is its own business.
+// dropToken removes the Authorization field when it carries a scheme of ours,
+// in whatever way a lenient reader might find it there. What an API does with
+// other schemes is its own business.
 func dropToken(h http.Header) {
 	for _, line := range h["Authorization"] {
-		name, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
-		if strings.EqualFold(name, "Bearer") || strings.EqualFold(name, "DPoP") {
-			delete(h, "Authorization")
-			return
+		for piece := range strings.SplitSeq(line, ",") {
+			if token.HasScheme(strings.TrimLeft(piece, " \t")) {
+				delete(h, "Authorization")
+				return
+			}
 		}
 	}
 }

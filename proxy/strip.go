@@ -75,11 +75,11 @@ func NormalName(name string) string {
 func classify(name string, ours map[string]bool) class {
 	var buffer [longName]byte
 	normal := normalName(&buffer, name)
-	if c, found := exact[string(normal)]; found {
-		return c
-	}
 	if ours[string(normal)] {
 		return identity
+	}
+	if c, found := exact[string(normal)]; found {
+		return c
 	}
 	if len(normal) < 5 || (normal[0] != 'x' && normal[0] != 'c' && normal[0] != 's') {
 		return ordinary

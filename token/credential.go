@@ -105,6 +105,10 @@ func readScheme(line string) schemeLine {
 	return schemeLine{}
 }
 
+// HasScheme reports whether a credential begins with the name of a scheme a
+// token can come with, however it goes on.
+func HasScheme(credential string) bool { return readScheme(credential).scheme != 0 }
+
 // isTokenChar tells the tchar of RFC 9110 section 5.6.2.
 func isTokenChar(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' ||

@@ -7,9 +7,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 )
+
+// adminWrite bounds the writing of an answer on the admin listener.
+const adminWrite = 30 * time.Second
 
 // adminHandler serves probes and metrics. Nothing here changes anything, but
 // /drain, which a kubelet's preStop hook calls, and a reload, which only this
@@ -70,7 +74,10 @@ func (g *gateway) drainNow(w http.ResponseWriter, r *http.Request) {
 	since := g.unready()
 	g.servers.quiet()
 	g.log.Info("draining", zap.String("asked by", "admin"))
-	ctx, cancel := context.WithDeadline(r.Context(), since.Add(g.drainLimits().Delay))
+	until := since.Add(g.drainLimits().Delay)
+	// The listener's own limit is shorter than a delay may be.
+	_ = http.NewResponseController(w).SetWriteDeadline(until.Add(adminWrite))
+	ctx, cancel := context.WithDeadline(r.Context(), until)
 	defer cancel()
 	<-ctx.Done()
 	text(w, http.StatusOK, "draining\n")

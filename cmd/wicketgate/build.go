@@ -146,8 +146,11 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 		if len(r.Hosts) == 0 {
 			site.Only = gate
 		}
-		for _, host := range r.Hosts {
-			name, _ := proxy.NormalHost(host)
+		for j, host := range r.Hosts {
+			name, ok := proxy.NormalHost(host)
+			if !ok || site.Hosts[name] != nil {
+				problems = append(problems, c.ErrorAt(fmt.Sprintf("resources[%d].hosts[%d]", i, j), "is no host, or one that is listed before"))
+			}
 			site.Hosts[name] = gate
 		}
 	}
@@ -188,7 +191,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	if gate.Policy, err = policy.Compile(options); err != nil {
 		return nil, routeErrors(c, at, err)
 	}
-	gate.Forward = forwards(r)
+	gate.Forward = forwards(c, r)
 	return gate, nil
 }
 
@@ -220,8 +223,8 @@ func routeErrors(c *config.File, at string, err error) error {
 }
 
 // forwards renders what each route tells the upstream. Every route strips the
-// names that any of them sets.
-func forwards(r config.Resource) []*proxy.Forward {
+// names that any route of any resource sets: they may share an upstream.
+func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 	routes := r.Routes
 	if len(routes) == 0 {
 		routes = []config.Route{{Forward: r.Forward}}
@@ -229,9 +232,11 @@ func forwards(r config.Resource) []*proxy.Forward {
 	list := make([]*proxy.Forward, len(routes))
 	for i, route := range routes {
 		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
-		list[i].Ours(r.Forward.Headers)
-		for _, other := range routes {
-			list[i].Ours(other.Forward.Headers)
+		for _, resource := range c.Resources {
+			list[i].Ours(resource.Forward.Headers)
+			for _, other := range resource.Routes {
+				list[i].Ours(other.Forward.Headers)
+			}
 		}
 	}
 	return list

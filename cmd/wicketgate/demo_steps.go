@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -135,10 +136,11 @@ func (d *demo) request(ctx context.Context, step demoStep, key *devissuer.Client
 	if err != nil || step.grant == nil {
 		return req, err
 	}
+	grant := maps.Clone(step.grant)
 	if step.bound {
-		step.grant.Set("jkt", key.Thumbprint())
+		grant.Set("jkt", key.Thumbprint())
 	}
-	raw, err := askToken(ctx, d.issuer, step.grant)
+	raw, err := askToken(ctx, d.issuer, grant)
 	if err != nil {
 		return nil, err
 	}

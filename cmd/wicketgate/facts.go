@@ -51,6 +51,9 @@ func revision() string { return buildFacts().Revision }
 
 type versionCommand struct{}
 
+// Help is shown by version --help.
+func (versionCommand) Help() string { return "Example: wicketgate version" }
+
 // Run prints the facts of the build.
 func (versionCommand) Run(a *app) error {
 	f := buildFacts()

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
 	"github.com/wicketgate/wicketgate/config"
@@ -320,4 +321,15 @@ func (b *lockedBuffer) String() string {
 	return b.buffer.String()
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain puts curl and wicketgate, both this binary, on PATH and looks for
+// goroutines left behind.
+func TestMain(m *testing.M) {
+	testscript.Main(counted(func() int {
+		code := m.Run()
+		if err := goleak.Find(); err != nil && code == 0 {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		return code
+	}), map[string]func(){"wicketgate": main, "curl": curl})
+}

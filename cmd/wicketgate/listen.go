@@ -72,7 +72,7 @@ func (g *gateway) listen() (_ *servers, err error) {
 		s.traffic = append(s.traffic, one)
 	}
 	admin := &http.Server{
-		Handler: g.adminHandler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
+		Handler: g.adminHandler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: adminWrite,
 		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
 	}
 	s.admin, err = g.bind(g.file.Admin.Listen, admin)
@@ -97,7 +97,7 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 		})),
 		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,
 		IdleTimeout:                  g.file.Timeouts.Idle,
-		MaxHeaderBytes:               int(g.file.Limits.HeaderSection),
+		MaxHeaderBytes:               int(g.file.Limits.HeaderSection + g.file.Limits.Target),
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     telemetry.StdLog(g.log),
 		ConnState:                    g.metrics.ConnState(address),

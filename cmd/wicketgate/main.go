@@ -58,8 +58,11 @@ func main() {
 func run(a *app, args []string) (code int) {
 	// kong leaves through here after --help.
 	defer func() {
-		if e, ok := recover().(exitError); ok {
+		p := recover()
+		if e, ok := p.(exitError); ok {
 			code = int(e)
+		} else if p != nil {
+			panic(p)
 		}
 	}()
 	parser, err := kong.New(&commands{},

@@ -286,6 +286,19 @@ func (g *gateway) tryBuild() error {
 	return nil
 }
 
+// renamed tells whether a name of old stands for another issuer in file. Keys
+// are found by name, and requests that began under old are still on their way.
+func renamed(old, file *config.File) bool {
+	for _, a := range old.Issuers {
+		for _, b := range file.Issuers {
+			if a.Name == b.Name && a.Issuer != b.Issuer {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // needsRestart refuses a change of what lives as long as the process.
 func (g *gateway) needsRestart(file *config.File) error {
 	g.mu.Lock()
@@ -298,6 +311,12 @@ func (g *gateway) needsRestart(file *config.File) error {
 		return errors.New("restart needed: tls was switched on or off")
 	case old.DPoP.Replay != file.DPoP.Replay:
 		return errors.New("restart needed: dpop.replay changed, and a new store would forget which proofs were used")
+	case file.DPoP.MaxAge > old.DPoP.MaxAge:
+		return errors.New("restart needed: dpop.max_age grew, and proofs forgotten by now would be good again")
+	case renamed(old, file):
+		return errors.New("restart needed: a name in issuers now means another issuer; choose another name")
+	case old.Limits.HeaderSection != file.Limits.HeaderSection || old.Limits.Target != file.Limits.Target:
+		return errors.New("restart needed: limits.header_section or limits.target changed")
 	case old.Log != file.Log:
 		return errors.New("restart needed: log changed")
 	case serverTimeouts(old) != serverTimeouts(file):
