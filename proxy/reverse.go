@@ -96,8 +96,9 @@ func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w}
 	defer v.finish(r, ex, rec)
 	// A request framed by Transfer-Encoding may be followed by what another
-	// reader takes for its rest (RFC 9112 section 6.1).
-	rec.last = r.ProtoMajor == 1 && len(r.TransferEncoding) > 0
+	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
+	// does not even tell whether it was.
+	rec.last = r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
 	v.serve(rec, r, ex)
 }
 

@@ -186,6 +186,9 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if !cred.Present() {
 		return nil, "", token.Refuse(token.CredentialRequired, token.ReasonMissing)
 	}
+	if len(cred.Raw) > r.limit {
+		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
+	}
 	now, digest := time.Now(), cred.Digest()
 	seen, hit := r.recall(digest)
 	if !hit {

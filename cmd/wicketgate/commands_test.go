@@ -47,7 +47,7 @@ func curl() {
 	}
 	var resp *http.Response
 	if err == nil {
-		resp, err = http.DefaultClient.Do(req)
+		resp, err = http.DefaultClient.Do(req) //nolint:bodyclose // the process ends with it
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "curl:", err)

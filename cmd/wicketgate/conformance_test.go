@@ -1,0 +1,14 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestConformance runs the rows of the conformance list that are about the
+// whole gate, each under its name there.
+func TestConformance(t *testing.T) {
+	for _, r := range slices.Concat(frontRows, tokenRows) {
+		t.Run(r.id, r.run)
+	}
+}
