@@ -474,37 +474,44 @@ func TestCacheFile(t *testing.T) {
 		synctest.Wait()
 		ka := wantKeys(t, c, "file", "a", "ES256")[0]
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if !c.Holds("file", ka) || changes != 1 {
 			t.Fatalf("%d changes", changes)
 		}
 		write(t, name, setOf(b, a))
 		time.Sleep(6 * time.Second)
+		synctest.Wait()
 		kb := wantKeys(t, c, "file", "b", "EdDSA")[0]
 		if !c.Holds("file", ka) {
 			t.Error("the key that stayed is lost")
 		}
 		write(t, name, setOf(b))
 		time.Sleep(6 * time.Second)
+		synctest.Wait()
 		if c.Holds("file", ka) || !c.Holds("file", kb) || changes != 3 {
 			t.Errorf("withdrawn key held: %v; %d changes", c.Holds("file", ka), changes)
 		}
 		write(t, name, []byte("{"))
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(24*time.Hour - 2*time.Minute)
+		synctest.Wait()
 		wantKeys(t, c, "file", "b", "EdDSA")
 		if s := c.Status()[0]; !s.Ready || s.Err == "" {
 			t.Errorf("status %+v", s)
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		wantFault(t, c, "file", "b", "EdDSA", longAgo())
 		if c.Holds("file", kb) || c.Status()[0].Ready {
 			t.Error("a key outlived max_stale")
 		}
 		write(t, name, setOf(a))
 		time.Sleep(36 * time.Second)
+		synctest.Wait()
 		wantKeys(t, c, "file", "a", "ES256")
 	})
 }

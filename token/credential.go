@@ -87,11 +87,11 @@ func ReadAuthorization(lines []string) (Credential, *Error) {
 
 type schemeLine struct {
 	scheme Scheme
-	rest   string // what follows the scheme's name and its spaces
+	rest   string // what follows the scheme's name and its spaces; empty when no space does
 }
 
 // readScheme cuts the scheme's name off line. A name that ends in anything but
-// a space leaves a rest that is no token68.
+// a space leaves no rest: a slash ends it too, and is a character of token68.
 func readScheme(line string) schemeLine {
 	end := 0
 	for end < len(line) && isTokenChar(line[end]) {
@@ -99,7 +99,11 @@ func readScheme(line string) schemeLine {
 	}
 	for _, one := range schemes {
 		if strings.EqualFold(line[:end], one.name) {
-			return schemeLine{one.scheme, strings.TrimLeft(line[end:], " ")}
+			rest := strings.TrimLeft(line[end:], " ")
+			if len(rest) == len(line)-end {
+				rest = ""
+			}
+			return schemeLine{one.scheme, rest}
 		}
 	}
 	return schemeLine{}
