@@ -3,6 +3,8 @@ package policy
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/wicketgate/wicketgate/token"
 )
 
 // Canonical decodes the path of a request target once, or refuses it. A path
@@ -72,40 +74,16 @@ var pathChar = func() (t [256]bool) {
 }()
 
 func isGoodEscape(raw string, at int) bool {
-	if at+2 >= len(raw) {
-		return false
-	}
-	high, low := unhex(raw[at+1]), unhex(raw[at+2])
-	if high < 0 || low < 0 {
-		return false
-	}
-	switch c := byte(high<<4 | low); {
-	case c < ' ' || c == 0x7f:
-		return false
-	case c == '/' || c == '\\' || c == '.':
-		return false
-	}
-	return true
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
+	c, ok := token.PercentOctet(raw, at)
+	return ok && c >= ' ' && c != 0x7f && c != '/' && c != '\\' && c != '.'
 }
 
 func decode(raw string) string {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
-		if c == '%' {
-			c = byte(unhex(raw[i+1])<<4 | unhex(raw[i+2]))
+		if octet, ok := token.PercentOctet(raw, i); ok {
+			c = octet
 			i += 2
 		}
 		out = append(out, c)

@@ -187,25 +187,11 @@ func unescapeName(name string) string {
 	out := make([]byte, 0, len(name))
 	for i := 0; i < len(name); i++ {
 		c := name[i]
-		if c == '%' && i+2 < len(name) {
-			if high, low := unhex(name[i+1]), unhex(name[i+2]); high >= 0 && low >= 0 {
-				c = byte(high<<4 | low)
-				i += 2
-			}
+		if octet, ok := token.PercentOctet(name, i); ok {
+			c = octet
+			i += 2
 		}
 		out = append(out, c)
 	}
 	return string(out)
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }

@@ -3,6 +3,8 @@ package dpop
 import (
 	"errors"
 	"strings"
+
+	"github.com/wicketgate/wicketgate/token"
 )
 
 var errNoTarget = errors.New("not an absolute http or https URI")
@@ -124,33 +126,18 @@ func decodeUnreserved(path string) (string, bool) {
 			out = append(out, path[i])
 			continue
 		}
-		if i+2 >= len(path) {
-			return "", false
-		}
-		high, low := unhex(path[i+1]), unhex(path[i+2])
-		if high < 0 || low < 0 {
+		c, ok := token.PercentOctet(path, i)
+		if !ok {
 			return "", false
 		}
 		i += 2
-		if c := byte(high<<4 | low); isAlphanumeric(c) || strings.IndexByte("-._~", c) >= 0 {
+		if isAlphanumeric(c) || strings.IndexByte("-._~", c) >= 0 {
 			out = append(out, c)
 		} else {
-			out = append(out, '%', upperHex[high], upperHex[low])
+			out = append(out, '%', upperHex[c>>4], upperHex[c&15])
 		}
 	}
 	return string(out), true
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }
 
 // removeDotSegments is RFC 3986 section 5.2.4 for a path that begins with a
