@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,13 +43,14 @@ func must(t *testing.T, err error) {
 func watched(t *testing.T, test func(look func() int), watch func(context.Context, time.Duration, func()) error) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		count, ended := 0, make(chan error, 1)
-		go func() { ended <- watch(ctx, 5*time.Second, func() { count++ }) }()
+		var count atomic.Int64 // a look reads it while the watch goes on
+		ended := make(chan error, 1)
+		go func() { ended <- watch(ctx, 5*time.Second, func() { count.Add(1) }) }()
 		synctest.Wait()
 		test(func() int {
 			time.Sleep(5500 * time.Millisecond) // fake: the interval and the most jitter
 			synctest.Wait()
-			return count
+			return int(count.Load())
 		})
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {

@@ -463,10 +463,10 @@ func TestCacheFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name := filepath.Join(t.TempDir(), "jwks.json")
 		write(t, name, setOf(a))
-		var changes int
+		var changes atomic.Int64 // read while loads go on
 		c := NewCache(Options{OnLoad: func(_ string, l Load) {
 			if l.Changed {
-				changes++
+				changes.Add(1)
 			}
 		}})
 		running(t, c)
@@ -475,8 +475,8 @@ func TestCacheFile(t *testing.T) {
 		ka := wantKeys(t, c, "file", "a", "ES256")[0]
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if !c.Holds("file", ka) || changes != 1 {
-			t.Fatalf("%d changes", changes)
+		if !c.Holds("file", ka) || changes.Load() != 1 {
+			t.Fatalf("%d changes", changes.Load())
 		}
 		write(t, name, setOf(b, a))
 		time.Sleep(6 * time.Second)
@@ -488,8 +488,8 @@ func TestCacheFile(t *testing.T) {
 		write(t, name, setOf(b))
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if c.Holds("file", ka) || !c.Holds("file", kb) || changes != 3 {
-			t.Errorf("withdrawn key held: %v; %d changes", c.Holds("file", ka), changes)
+		if c.Holds("file", ka) || !c.Holds("file", kb) || changes.Load() != 3 {
+			t.Errorf("withdrawn key held: %v; %d changes", c.Holds("file", ka), changes.Load())
 		}
 		write(t, name, []byte("{"))
 		time.Sleep(time.Minute)
