@@ -230,7 +230,7 @@ func didYouMean(word string, candidates []string) string {
 	if near := nearest(word, candidates); near != "" {
 		return "did you mean `" + near + "`?"
 	}
-	if len(candidates) > 16 {
+	if len(candidates) > 24 {
 		return ""
 	}
 	return "known here: " + strings.Join(candidates, ", ")

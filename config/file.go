@@ -18,10 +18,12 @@ type File struct {
 	Listen         string         `yaml:"listen" default:":8420" doc:"Address for traffic, as host:port with an IP address or localhost, or :port for all addresses; default :8420."`
 	TLS            TLS            `yaml:"tls" doc:"Serve HTTPS on every traffic listener; default plain HTTP."`
 	Admin          Admin          `yaml:"admin" doc:"The listener for probes and metrics."`
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" empty:"ok" doc:"Peers that may say X-Forwarded-* and Forwarded, as addresses or CIDR blocks; default none."`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" empty:"ok" doc:"Peers that may say X-Forwarded-*, Forwarded and client certificate headers, as addresses or CIDR blocks; default none."`
 	Issuers        []Issuer       `yaml:"issuers" required:"true" doc:"The authorization servers whose access tokens are accepted; at least one."`
 	Resources      []Resource     `yaml:"resources" required:"true" doc:"The APIs to protect; at least one."`
+	Preset         string         `yaml:"preset" enum:"fapi" doc:"A set of rules for the whole file: fapi holds it to the FAPI 2.0 security profile; default none."`
 	DPoP           DPoP           `yaml:"dpop" doc:"Which DPoP proofs are good (RFC 9449)."`
+	MTLS           MTLS           `yaml:"mtls" doc:"Where client certificates come from that tokens are bound to (RFC 8705)."`
 	Cache          Cache          `yaml:"cache" doc:"What is remembered of verified tokens."`
 	Limits         Limits         `yaml:"limits" doc:"Bounds on one request."`
 	Timeouts       Timeouts       `yaml:"timeouts" doc:"How long to wait for clients and upstreams."`
@@ -38,6 +40,10 @@ type File struct {
 type TLS struct {
 	CertFile string `yaml:"cert_file" doc:"File with the certificate chain in PEM; read again when it changes."`
 	KeyFile  string `yaml:"key_file" doc:"File with the private key in PEM; read again when it changes."`
+
+	ClientAuth    string `yaml:"client_auth" default:"off" enum:"off,request_any,request,require" doc:"Client certificates: off, request_any takes any as proof that the client holds its key, request one that client_ca_file vouches for or none, require exactly such a one; default off."`
+	ClientCAFile  string `yaml:"client_ca_file" doc:"File with the certificate authorities in PEM that vouch for clients; read again when it changes."`
+	ClientCRLFile string `yaml:"client_crl_file" doc:"File with their certificate revocation lists in PEM; read again when it changes; default none."`
 }
 
 // On reports whether the traffic listeners speak TLS.
@@ -82,9 +88,34 @@ type Resource struct {
 	Listen            string              `yaml:"listen" doc:"Address of this resource's listener, as host:port or :port; default the listen key of the file."`
 	BehindTLS         bool                `yaml:"behind_tls" doc:"TLS ends in front of the gate, so clients spoke https though the listener is plain; default false."`
 	Upstream          string              `yaml:"upstream" required:"true" doc:"Where allowed requests go: http://, https:// or h2c:// with host, port and an optional base path, or unix:///path.sock#/base."`
+	Preset            string              `yaml:"preset" enum:"mcp" doc:"A set of defaults: mcp is for servers of the Model Context Protocol; default none."`
+	Metadata          bool                `yaml:"metadata" doc:"Publish the protected resource metadata (RFC 9728) and name it in challenges; default false."`
+	ScopeHierarchy    map[string][]string `yaml:"scope_hierarchy" doc:"Scopes that a scope stands for as well, by the wider scope; default none."`
+	CORS              CORS                `yaml:"cors" doc:"What scripts of other origins may do; without it, preflights need a token like any request."`
+	TokenSources      TokenSources        `yaml:"token_sources" doc:"Places for a token beside the Authorization header; default none."`
 	Realm             string              `yaml:"realm" doc:"The realm of challenges, printable ASCII; default none."`
 	Forward           Forward             `yaml:"forward" doc:"What the upstream is told beyond the X-Auth-* headers."`
 	Routes            []Route             `yaml:"routes" doc:"Rules by path and method; default everything needs a valid token; once listed, what none matches is 404."`
+}
+
+// CORS says what scripts of other origins may do.
+type CORS struct {
+	Preflight string        `yaml:"preflight" enum:"answer,forward" doc:"What becomes of preflights: answer them here, or forward them without a token; default neither."`
+	Origins   []string      `yaml:"origins" doc:"Origins that scripts may come from, scheme://host[:port], or null; default none."`
+	Strict    bool          `yaml:"strict" doc:"Refuse requests of any other origin with 403; default false."`
+	Methods   []string      `yaml:"methods" doc:"Methods that preflights are told; default those of the route."`
+	Headers   []string      `yaml:"headers" doc:"Request headers that preflights are told beside Authorization, DPoP and Content-Type; default none."`
+	MaxAge    time.Duration `yaml:"max_age" default:"10m" max:"24h" doc:"How long a preflight may be remembered, as a duration up to 24h; default 10m."`
+}
+
+// TokenSources are places for a token beside the Authorization header. Each is
+// off unless named.
+type TokenSources struct {
+	Cookie    string `yaml:"cookie" doc:"Name of a cookie with the token, taken on unsafe methods only from the same site or an origin in cors.origins; default none."`
+	Header    string `yaml:"header" doc:"Name of a request header with the bare token; default none."`
+	Query     bool   `yaml:"query" doc:"Take access_token from the query, which ends up in logs and histories; default false."`
+	Body      bool   `yaml:"body" doc:"Take access_token from a form in the body (RFC 6750 section 2.2); default false."`
+	WebSocket bool   `yaml:"websocket" doc:"Take the token from Sec-WebSocket-Protocol of a handshake, for browsers; default false."`
 }
 
 // Forward says what an upstream is told.
@@ -96,15 +127,28 @@ type Forward struct {
 // Route is one rule of a resource. Its Forward is the effective one: the
 // resource's where the route says nothing.
 type Route struct {
-	Name        string   `yaml:"name" doc:"Name in metrics and logs; default the methods and the path."`
-	Path        string   `yaml:"path" required:"true" doc:"Pattern for the path: literal segments, * or {name} for one segment, ** at the end for the rest."`
-	Methods     []string `yaml:"methods" doc:"Methods the rule is for, upper-case, GET with HEAD; default all."`
-	Scopes      Scopes   `yaml:"scopes" doc:"Scopes a token needs: a list of which it needs all, or all and any lists; default none."`
-	Public      bool     `yaml:"public" doc:"Needs no token, and looks at none; default false."`
-	Optional    bool     `yaml:"optional" doc:"Lets requests without a token pass as anonymous, while a bad token is still refused; default false."`
-	Binding     string   `yaml:"binding" default:"any" enum:"any,dpop" doc:"How tokens must be bound to their sender: any, or dpop for DPoP-bound only; default any."`
-	StripPrefix string   `yaml:"strip_prefix" doc:"Literal front of the path that the upstream does not see; default none."`
-	Forward     Forward  `yaml:"forward" doc:"Replaces the resource's forward, key by key."`
+	Name     string   `yaml:"name" doc:"Name in metrics and logs; default the methods and the path."`
+	Path     string   `yaml:"path" required:"true" doc:"Pattern for the path: literal segments, * or {name} for one segment, ** at the end for the rest."`
+	Methods  []string `yaml:"methods" doc:"Methods the rule is for, upper-case, GET with HEAD; default all."`
+	Scopes   Scopes   `yaml:"scopes" doc:"Scopes a token needs: a list of which it needs all, or all and any lists; default none."`
+	Public   bool     `yaml:"public" doc:"Needs no token, and looks at none; default false."`
+	Optional bool     `yaml:"optional" doc:"Lets requests without a token pass as anonymous, while a bad token is still refused; default false."`
+	Binding  string   `yaml:"binding" default:"any" enum:"any,dpop,mtls,required" doc:"How tokens must be bound to their sender: any, dpop for DPoP-bound only, mtls for certificate-bound only, required for either; default any."`
+	Nonce    string   `yaml:"nonce" enum:"off,required" doc:"Whether DPoP proofs must carry a nonce of ours: off or required; default what dpop.nonce says."`
+
+	ACR    []string      `yaml:"acr" doc:"Authentication context classes of which the token must name one, the best first (RFC 9470); default any."`
+	AMR    []string      `yaml:"amr" doc:"Authentication methods the token must all name (RFC 8176); default any."`
+	MaxAge time.Duration `yaml:"max_age" min:"1s" doc:"How long ago the user may have authenticated, as a duration (RFC 9470); default any time."`
+
+	Clients              []string            `yaml:"clients" doc:"Clients that may call, by client_id; default all."`
+	Subjects             []string            `yaml:"subjects" doc:"Subjects that may call, by sub; default all."`
+	SubjectType          string              `yaml:"subject_type" enum:"user,client" doc:"Whom the token must be about: user, or client for one that acts for itself; default either."`
+	Actor                []string            `yaml:"actor" doc:"Parties of which one must act for the subject, by sub of the outermost act (RFC 8693); default anybody or nobody."`
+	Claims               map[string][]string `yaml:"claims" doc:"Values of which each claim must hold one, by dotted claim path; default none."`
+	AuthorizationDetails []Detail            `yaml:"authorization_details" doc:"Authorization details of which the token must hold one (RFC 9396); default none."`
+
+	StripPrefix string  `yaml:"strip_prefix" doc:"Literal front of the path that the upstream does not see; default none."`
+	Forward     Forward `yaml:"forward" doc:"Replaces the resource's forward, key by key."`
 }
 
 // Scopes is what a route asks for.
@@ -113,12 +157,35 @@ type Scopes struct {
 	Any []string `yaml:"any" doc:"One of them is needed; default none."`
 }
 
+// Detail is what an element of authorization_details must hold.
+type Detail struct {
+	Type       string   `yaml:"type" required:"true" doc:"The element's type, compared exactly."`
+	Actions    []string `yaml:"actions" doc:"Actions that the element must all list; default none."`
+	Locations  []string `yaml:"locations" doc:"Locations that the element must all list; default none."`
+	DataTypes  []string `yaml:"datatypes" doc:"Kinds of data that the element must all list; default none."`
+	Privileges []string `yaml:"privileges" doc:"Privileges that the element must all list; default none."`
+	Identifier string   `yaml:"identifier" doc:"The one thing that the element must be about; default any."`
+}
+
+// MTLS says where client certificates come from.
+type MTLS struct {
+	From    string `yaml:"from" default:"tls" enum:"tls,header" doc:"Who sees the client's certificate: tls is this gate, header a proxy in trusted_proxies that passes it on; default tls."`
+	Header  string `yaml:"header" default:"client-cert" enum:"client-cert,xfcc,nginx,haproxy,alb,traefik" doc:"How that proxy writes it: client-cert is RFC 9440, the others as the proxy of that name does; default client-cert."`
+	Name    string `yaml:"name" doc:"Name of the header where it is the operator's choice; default the usual one of the form."`
+	Element string `yaml:"element" default:"only" enum:"only,first,last" doc:"Which element of X-Forwarded-Client-Cert counts: only refuses several; default only."`
+}
+
 // DPoP says which proofs are good.
 type DPoP struct {
 	MaxAge     time.Duration `yaml:"max_age" default:"60s" min:"1s" max:"10m" doc:"How old a proof may be, as a duration from 1s to 10m; default 60s."`
 	Future     time.Duration `yaml:"future" default:"30s" max:"60s" doc:"How far ahead of our clock a proof may be dated, as a duration up to 60s; default 30s."`
 	Algorithms []string      `yaml:"algorithms" default:"ES256,EdDSA,RS256,PS256" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519" doc:"Accepted proof algorithms, of which ES384 and ES512 cost up to 35 times as much to check; default ES256, EdDSA, RS256, PS256."`
-	Replay     Replay        `yaml:"replay" doc:"The memory of used proofs."`
+
+	Nonce           string        `yaml:"nonce" default:"off" enum:"off,required" doc:"Whether proofs must carry a nonce of ours, on routes that do not say: off or required; default off."`
+	NonceMaxAge     time.Duration `yaml:"nonce_max_age" default:"5m" min:"10s" max:"24h" doc:"How long a nonce is good at least, and at most twice as long, as a duration from 10s to 24h; default 5m."`
+	NonceSecretFile string        `yaml:"nonce_secret_file" doc:"File with 32 octets or more that replicas share to take each other's nonces; read again when it changes; default every process takes its own only."`
+
+	Replay Replay `yaml:"replay" doc:"The memory of used proofs."`
 }
 
 // Replay describes the memory of used proofs.

@@ -128,7 +128,11 @@ type namedFile struct {
 
 // named lists the settings that name a file and are set.
 func (f *File) named() []namedFile {
-	all := []namedFile{{"tls.cert_file", &f.TLS.CertFile}, {"tls.key_file", &f.TLS.KeyFile}}
+	all := []namedFile{
+		{"tls.cert_file", &f.TLS.CertFile}, {"tls.key_file", &f.TLS.KeyFile},
+		{"tls.client_ca_file", &f.TLS.ClientCAFile}, {"tls.client_crl_file", &f.TLS.ClientCRLFile},
+		{"dpop.nonce_secret_file", &f.DPoP.NonceSecretFile},
+	}
 	for n := range f.Issuers {
 		i, at := &f.Issuers[n], fmt.Sprintf("issuers[%d].", n)
 		all = append(all, namedFile{at + "jwks_file", &i.JWKSFile}, namedFile{at + "ca_file", &i.CAFile})

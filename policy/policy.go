@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -17,9 +18,29 @@ type Binding uint8
 
 // The bindings a route can ask for.
 const (
-	AnyBinding  Binding = iota // bearer tokens and bound tokens
-	DPoPBinding                // only DPoP-bound tokens, RFC 9449
+	AnyBinding   Binding = iota // bearer tokens and bound tokens
+	DPoPBinding                 // only DPoP-bound tokens, RFC 9449
+	MTLSBinding                 // only certificate-bound tokens, RFC 8705
+	BoundBinding                // only tokens bound in either way
 )
+
+// A Detail is an authorization_details object that a token must hold the like
+// of (RFC 9396 section 2). Each list that is not empty wants all of its values
+// in the same object of the token.
+type Detail struct {
+	Type       string
+	Actions    []string
+	Locations  []string
+	DataTypes  []string
+	Privileges []string
+	Identifier string
+}
+
+// A Resource is what the routes of one resource share.
+type Resource struct {
+	Identifiers []string            // by which tokens name it: its audiences
+	Implies     map[string][]string // scopes that a scope stands for as well
+}
 
 // Options describes one route.
 type Options struct {
@@ -30,8 +51,21 @@ type Options struct {
 	Optional bool     // without a token the request passes as anonymous; a bad token is refused
 	Binding  Binding
 
+	Nonce bool // proofs must carry a nonce of ours, RFC 9449 section 9
+
 	All token.Scopes // every one is needed
 	Any token.Scopes // one of them is needed
+
+	ACR    []string      // one of these classes, the best first; RFC 9470 section 3
+	AMR    []string      // all of these methods, RFC 8176
+	MaxAge time.Duration // how long ago the user may have authenticated; 0 for any time
+
+	Clients     []string            // one of these, by client_id
+	Subjects    []string            // one of these, by sub
+	SubjectType string              // "user" or "client", as Principal.SubjectType has it; empty for both
+	Actors      []string            // one of these must act for the subject, by sub of the outermost act; RFC 8693 section 4.1
+	Claims      map[string][]string // by dotted path, one of these values
+	Details     []Detail            // one of these, RFC 9396
 
 	StripPrefix string // removed from the path the upstream sees
 }
@@ -72,9 +106,9 @@ func (r *Route) UpstreamPath(raw string) string {
 	return cutPrefix(raw, r.StripPrefix)
 }
 
-// Authorize holds a verified caller against the route. A nil error allows.
+// Authorize holds a verified caller against the route as of now. A nil error allows.
 // Scopes are compared for equality only (RFC 6749 section 3.3).
-func (r *Route) Authorize(p *token.Principal) *token.Error {
+func (r *Route) Authorize(p *token.Principal, _ time.Time) *token.Error {
 	enough := true
 	for _, s := range r.All {
 		enough = enough && p.Scope.Has(s)
@@ -121,9 +155,9 @@ type node struct {
 	here     []*Route
 }
 
-// Compile builds a Set. With no routes everything needs a valid token and
+// Compile builds the Set of one resource. With no routes everything needs a valid token and
 // nothing more. The error joins an *Error for each complaint.
-func Compile(options []Options) (*Set, error) {
+func Compile(options []Options, _ Resource) (*Set, error) {
 	s := &Set{nowhere: &Route{Options: Options{Name: "none"}, index: -1}}
 	if len(options) == 0 {
 		options = []Options{{Name: "default", Path: "/**"}}

@@ -5,13 +5,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wicketgate/wicketgate/token"
 )
 
 func compile(t testing.TB, options ...Options) *Set {
 	t.Helper()
-	s, err := Compile(options)
+	s, err := Compile(options, Resource{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func TestCompileComplains(t *testing.T) {
 		{"all at once", []Options{{Path: "a"}, {Path: "/b"}, {Path: "/c;"}, {Path: "/b"}}, []string{"routes[0].path", "routes[2].path", "routes[3].path"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s, err := Compile(row.options)
+			s, err := Compile(row.options, Resource{})
 			if err == nil || s != nil {
 				t.Fatalf("got %v, %v", s, err)
 			}
@@ -238,7 +239,7 @@ func TestAuthorize(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := compile(t, Options{Path: "/**", All: token.ParseScopes(row.all), Any: token.ParseScopes(row.any)}).Route("GET", "/")
-			refusal := r.Authorize(&token.Principal{Scope: token.ParseScopes(row.have)})
+			refusal := r.Authorize(&token.Principal{Scope: token.ParseScopes(row.have)}, time.Now())
 			if row.need == "" {
 				if refusal != nil {
 					t.Errorf("refused: %v", refusal)
@@ -268,7 +269,7 @@ func FuzzRoute(f *testing.F) {
 			return
 		}
 		options := append(slices.Clone(specificity), Options{Name: "stripped", Path: prefix + "/**", StripPrefix: prefix})
-		s, err := Compile(options)
+		s, err := Compile(options, Resource{})
 		if err != nil {
 			return
 		}

@@ -40,7 +40,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	ex.query = target.query
 	ex.request = Request{
 		Method: r.Method, Path: path, RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
-		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"],
+		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Header: r.Header,
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -42,6 +43,9 @@ type Request struct {
 	RawQuery      string   // as the client sent it
 	Authorization []string // the field lines
 	Proofs        []string // the DPoP field lines
+
+	Header      http.Header // all fields as the client sent them; not to be changed
+	Certificate string      // x5t#S256 of the client's certificate, or empty (RFC 8705 section 3.1)
 }
 
 // Verdict is the outcome of a decision. The zero Verdict refuses.
@@ -113,7 +117,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	}
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
-		err = asError(d.Route.Authorize(p))
+		err = asError(d.Route.Authorize(p, time.Now()))
 	}
 	d.settle(p, err, cred.Scheme)
 	return d
@@ -157,6 +161,7 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 		return cred, token.Refuse(token.InvalidRequest, token.ReasonTwoMethods).Using(cred.Scheme)
 	}
 	cred.Proofs, cred.Method, cred.Path, cred.Origins = req.Proofs, req.Method, req.RawPath, g.Origins
+	cred.NonceNeeded, cred.Certificate = route.Nonce, req.Certificate
 	return cred, nil
 }
 

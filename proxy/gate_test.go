@@ -19,7 +19,7 @@ func (f validatorFunc) Validate(context.Context, token.Credential) (*token.Princ
 
 // DPOP-40, OPS-01: whatever goes wrong in a check, nobody is let in.
 func TestConformance(t *testing.T) {
-	set, err := policy.Compile(nil)
+	set, err := policy.Compile(nil, policy.Resource{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import "strings"
 type Realm struct {
 	Name       string   // realm, or empty for none (RFC 9110 section 11.5)
 	Algorithms []string // proof algorithms: algs of every DPoP challenge, RFC 9449 section 7.1
+	Metadata   string   // resource_metadata of every challenge, an absolute URL, or empty (RFC 9728 section 5.1)
 }
 
 // Challenges renders the WWW-Authenticate lines that answer e: one line a
@@ -53,6 +54,9 @@ func (r Realm) challenge(name string, scheme Scheme, e *Error, told bool) string
 	}
 	if scheme == DPoP && len(r.Algorithms) > 0 {
 		attribute("algs", strings.Join(r.Algorithms, " "))
+	}
+	if r.Metadata != "" {
+		attribute("resource_metadata", r.Metadata)
 	}
 	return b.String()
 }

@@ -207,6 +207,10 @@ type Principal struct {
 	Scope   Scopes
 	Binding Binding
 	Issuer  string // the name the operator gave the issuer, for logs and metrics; the iss claim is Claims.Issuer
+
+	// Nonce is what the client should put into its next proof, when the one it
+	// used is about to end; else empty (RFC 9449 section 8.2).
+	Nonce string
 }
 
 // SubjectType tells a client acting for itself from a user: "client" when the

@@ -45,6 +45,14 @@ type Credential struct {
 	Method  string
 	Origins []string
 	Path    string
+
+	// NonceNeeded wants the proof to carry a nonce that was given out here (RFC
+	// 9449 section 9).
+	NonceNeeded bool
+
+	// Certificate is the x5t#S256 of the certificate the client holds the key
+	// of (RFC 8705 section 3.1), or empty.
+	Certificate string
 }
 
 // Present reports whether there is a token.

@@ -75,6 +75,9 @@ const (
 	ReasonHeaderSection Reason = "header_section"
 	ReasonNoRoute       Reason = "no_route"
 
+	ReasonOrigin    Reason = "origin"
+	ReasonCrossSite Reason = "cross_site"
+
 	ReasonMissing    Reason = "missing"
 	ReasonTwoMethods Reason = "two_methods"
 	ReasonMalformed  Reason = "malformed"
@@ -104,12 +107,22 @@ const (
 	ReasonDPoPMethod    Reason = "dpop_htm"
 	ReasonDPoPTarget    Reason = "dpop_htu"
 	ReasonDPoPTime      Reason = "dpop_iat"
+	ReasonDPoPNonce     Reason = "dpop_nonce"
 	ReasonDPoPToken     Reason = "dpop_ath"
 	ReasonDPoPSignature Reason = "dpop_sig"
 	ReasonDPoPReplay    Reason = "dpop_replay"
 
-	ReasonScope  Reason = "scope"
-	ReasonClaims Reason = "claims_too_large"
+	ReasonBinding Reason = "binding"
+	ReasonACR     Reason = "acr"
+	ReasonAMR     Reason = "amr"
+	ReasonMaxAge  Reason = "auth_time"
+	ReasonScope   Reason = "scope"
+	ReasonClient  Reason = "client"
+	ReasonSubject Reason = "subject"
+	ReasonActor   Reason = "actor"
+	ReasonRule    Reason = "claim_rule"
+	ReasonDetails Reason = "authorization_details"
+	ReasonClaims  Reason = "claims_too_large"
 
 	ReasonKeysUnavailable   Reason = "jwks_unavailable"
 	ReasonReplayUnavailable Reason = "replay_unavailable"
@@ -130,6 +143,8 @@ var Reasons = []struct {
 	{ReasonHost, "no resource is served under this host"},
 	{ReasonHeaderSection, "the header section is too large"},
 	{ReasonNoRoute, "no route matches the request"},
+	{ReasonOrigin, "requests from this origin are not accepted"},
+	{ReasonCrossSite, "a request from another site cannot use this credential"},
 	{ReasonMissing, "an access token is required"},
 	{ReasonTwoMethods, "the request carries more than one credential"},
 	{ReasonMalformed, "the credential is malformed"},
@@ -158,10 +173,20 @@ var Reasons = []struct {
 	{ReasonDPoPMethod, "the DPoP proof is for another method"},
 	{ReasonDPoPTarget, "the DPoP proof is for another URI"},
 	{ReasonDPoPTime, "the DPoP proof is too old or from the future"},
+	{ReasonDPoPNonce, "the DPoP proof must carry a nonce of this resource"},
 	{ReasonDPoPToken, "the DPoP proof is for another access token"},
 	{ReasonDPoPSignature, "the DPoP proof's signature is not valid"},
 	{ReasonDPoPReplay, "the DPoP proof was used before"},
+	{ReasonBinding, "the access token must be bound to its sender"},
+	{ReasonACR, "a stronger authentication of the user is required"},
+	{ReasonAMR, "another method of authentication is required"},
+	{ReasonMaxAge, "a more recent authentication of the user is required"},
 	{ReasonScope, "the access token's scope does not suffice"},
+	{ReasonClient, "this client may not do this"},
+	{ReasonSubject, "this subject may not do this"},
+	{ReasonActor, "this actor may not do this for the subject"},
+	{ReasonRule, "the access token's claims do not suffice"},
+	{ReasonDetails, "the access token's authorization details do not suffice"},
 	{ReasonClaims, "the access token's claims do not fit into header fields"},
 	{ReasonKeysUnavailable, "the issuer's keys are not available"},
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
@@ -186,7 +211,11 @@ type Error struct {
 	Code    Code
 	Reason  Reason
 	Schemes Scheme // the schemes the client used; 0 when it used none
-	Scope   Scopes // with InsufficientScope: everything the route needs
+	Scope   Scopes // with InsufficientScope and InsufficientAuthn: everything the route needs
+
+	ACR    []string      // with InsufficientAuthn: what would do, the best first (RFC 9470 section 3)
+	MaxAge time.Duration // with InsufficientAuthn: how old the authentication may be; 0 for any age
+	Nonce  string        // with UseDPoPNonce: what the next proof must carry (RFC 9449 section 9)
 
 	cause error
 }

@@ -47,9 +47,10 @@ type Options struct {
 }
 
 // A Confirmer checks the proof of possession that comes with a token bound to
-// the key with thumbprint jkt. digest is the SHA-256 of the token's text.
+// the key with thumbprint jkt. digest is the SHA-256 of the token's text. next
+// is a nonce for the client's next proof, or empty when it needs no other.
 type Confirmer interface {
-	Confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) error
+	Confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) (next string, err error)
 }
 
 // Parts is what a Validator is made of.
@@ -205,11 +206,11 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if !hit && r.cache != nil {
 		r.cache.Add(digest, seen)
 	}
-	binding, err := r.confirm(ctx, cred, digest, seen.Confirm, now)
-	if err != nil {
+	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer}
+	if p.Binding, p.Nonce, err = r.confirm(ctx, cred, digest, seen.Confirm, now); err != nil {
 		return nil, issuer, err
 	}
-	return &token.Principal{Claims: seen.Claims, Scope: seen.scope, Binding: binding, Issuer: issuer}, issuer, nil
+	return p, issuer, nil
 }
 
 // recall returns what is remembered of a token, unless the key that vouched
@@ -312,19 +313,17 @@ func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 // confirm checks that the caller may use the token: a token bound to a key is
 // never a bearer token, and the DPoP scheme is for bound tokens only (RFC 9449
 // sections 7.1 and 7.2). A binding nobody here can check refuses.
-func (v *Validator) confirm(ctx context.Context, cred token.Credential, digest [32]byte, cnf token.Confirmation, now time.Time) (token.Binding, error) {
+func (v *Validator) confirm(ctx context.Context, cred token.Credential, digest [32]byte, cnf token.Confirmation, now time.Time) (token.Binding, string, error) {
 	switch {
 	case !cnf.Present && cred.Scheme == token.Bearer:
-		return token.Unbound, nil
+		return token.Unbound, "", nil
 	case cnf.X5T != "":
-		return 0, token.Refuse(token.InvalidToken, token.ReasonMTLSBinding)
+		return 0, "", token.Refuse(token.InvalidToken, token.ReasonMTLSBinding)
 	case cnf.JKT == "" || cred.Scheme != token.DPoP || v.dpop == nil:
-		return 0, token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
+		return 0, "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
-	if err := v.dpop.Confirm(ctx, cred, digest, cnf.JKT, now); err != nil {
-		return 0, err
-	}
-	return token.BoundDPoP, nil
+	next, err := v.dpop.Confirm(ctx, cred, digest, cnf.JKT, now)
+	return token.BoundDPoP, next, err
 }
 
 // Remembered is how many verified tokens are held.

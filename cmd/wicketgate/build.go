@@ -186,24 +186,32 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	}
 	options := make([]policy.Options, len(r.Routes))
 	for i, route := range r.Routes {
-		options[i] = routeOptions(route)
+		options[i] = routeOptions(route, c.DPoP.Nonce == "required")
 	}
-	if gate.Policy, err = policy.Compile(options); err != nil {
+	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: r.Audiences, Implies: r.ScopeHierarchy}); err != nil {
 		return nil, routeErrors(c, at, err)
 	}
 	gate.Forward = forwards(c, r)
 	return gate, nil
 }
 
-func routeOptions(r config.Route) policy.Options {
+// routeOptions compiles a route. nonce is what governs it when it does not say.
+func routeOptions(r config.Route, nonce bool) policy.Options {
 	o := policy.Options{
 		Name: r.Name, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional,
 		All: r.Scopes.All, Any: r.Scopes.Any, StripPrefix: r.StripPrefix,
+		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
+		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge,
+		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor, Claims: r.Claims,
 	}
-	if r.Binding == "dpop" {
-		o.Binding = policy.DPoPBinding
+	for _, d := range r.AuthorizationDetails {
+		o.Details = append(o.Details, policy.Detail(d))
 	}
 	return o
+}
+
+var bindings = map[string]policy.Binding{
+	"any": policy.AnyBinding, "dpop": policy.DPoPBinding, "mtls": policy.MTLSBinding, "required": policy.BoundBinding,
 }
 
 // routeErrors gives each complaint of the policy its place in the file.

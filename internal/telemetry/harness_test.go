@@ -168,7 +168,7 @@ func (r *rig) table(t *testing.T) *proxy.Table {
 
 func newGate(t testing.TB, name, upstream string, routes []policy.Options) *proxy.Gate {
 	t.Helper()
-	set, err := policy.Compile(routes)
+	set, err := policy.Compile(routes, policy.Resource{})
 	if err != nil {
 		t.Fatal(err)
 	}

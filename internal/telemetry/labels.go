@@ -142,7 +142,7 @@ var (
 	}
 	proofReasons = []token.Reason{
 		token.ReasonDPoPMissing, token.ReasonDPoPMalformed, token.ReasonDPoPType, token.ReasonDPoPAlgorithm,
-		token.ReasonDPoPKey, token.ReasonDPoPMethod, token.ReasonDPoPTarget, token.ReasonDPoPTime, token.ReasonDPoPToken,
+		token.ReasonDPoPKey, token.ReasonDPoPMethod, token.ReasonDPoPTarget, token.ReasonDPoPTime, token.ReasonDPoPNonce, token.ReasonDPoPToken,
 		token.ReasonDPoPSignature, token.ReasonDPoPReplay, token.ReasonReplayUnavailable, token.ReasonInternal,
 	}
 )

@@ -113,33 +113,33 @@ func (v *Verifier) Algorithms() []string {
 // The error is an *token.Error (invalid_dpop_proof, or invalid_token when
 // proof and token name different keys), or a *token.Fault when the store
 // cannot say.
-func (v *Verifier) Confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) error {
+func (v *Verifier) Confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) (next string, err error) {
 	proof, key, err := v.read(cred.Proofs)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if subtle.ConstantTimeCompare([]byte(key.Thumbprint()), []byte(jkt)) != 1 {
-		return token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
+		return "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
 	id, issued, err := v.judge(proof, cred, digest, now)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := proof.Signature(key); err != nil {
-		return refuse(token.ReasonDPoPSignature).Because(err)
+		return "", refuse(token.ReasonDPoPSignature).Because(err)
 	}
 	ttl := issued.Add(v.options.MaxAge).Sub(now) + time.Second
 	first, err := v.store.First(ctx, jkt, id, ttl)
 	if err != nil {
-		return &token.Fault{Reason: token.ReasonReplayUnavailable, RetryAfter: v.options.MaxAge / 2, Cause: err}
+		return "", &token.Fault{Reason: token.ReasonReplayUnavailable, RetryAfter: v.options.MaxAge / 2, Cause: err}
 	}
 	if !first {
-		return refuse(token.ReasonDPoPReplay)
+		return "", refuse(token.ReasonDPoPReplay)
 	}
 	if v.options.OnSkew != nil {
 		v.options.OnSkew(issued.Sub(now))
 	}
-	return nil
+	return "", nil
 }
 
 func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidDPoPProof, r) }

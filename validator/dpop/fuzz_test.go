@@ -41,7 +41,7 @@ func FuzzConfirm(f *testing.F) {
 		one := cred
 		one.Proofs = []string{b64([]byte(changedHeader)) + "." + b64([]byte(changedClaims)) + "." + b64([]byte(changedSignature))}
 		v := newVerifier(t, Options{})
-		err := v.Confirm(context.Background(), one, digest, e.JKT, e.now())
+		_, err := v.Confirm(context.Background(), one, digest, e.JKT, e.now())
 		if same := changedHeader == header && changedClaims == claims; err == nil && !same {
 			t.Fatalf("%q %q passes", changedHeader, changedClaims)
 		} else if err != nil && same && changedSignature == signature {

@@ -56,10 +56,10 @@ func TestRFC9449Figure13(t *testing.T) {
 	e := readExample(t)
 	v := newVerifier(t, Options{})
 	cred := e.credential()
-	if err := v.Confirm(context.Background(), cred, cred.Digest(), e.JKT, e.now()); err != nil {
+	if _, err := v.Confirm(context.Background(), cred, cred.Digest(), e.JKT, e.now()); err != nil {
 		t.Fatal(err)
 	}
-	want(t, v.Confirm(context.Background(), cred, cred.Digest(), e.JKT, e.now()), token.InvalidDPoPProof, token.ReasonDPoPReplay)
+	want(t, confirmed(v, context.Background(), cred, cred.Digest(), e.JKT, e.now()), token.InvalidDPoPProof, token.ReasonDPoPReplay)
 }
 
 // Section 4.2: ath is the hash of the token's text, whatever that holds.
@@ -117,9 +117,9 @@ func TestRFC9449TokenRequestProofs(t *testing.T) {
 		}
 		cred := e.credential()
 		cred.Proofs = []string{proof}
-		want(t, v.Confirm(context.Background(), cred, cred.Digest(), e.JKT, e.now()), token.InvalidDPoPProof, token.ReasonDPoPMethod)
+		want(t, confirmed(v, context.Background(), cred, cred.Digest(), e.JKT, e.now()), token.InvalidDPoPProof, token.ReasonDPoPMethod)
 		cred.Method, cred.Origins, cred.Path = "POST", []string{"https://server.example.com"}, "/token"
-		want(t, v.Confirm(context.Background(), cred, cred.Digest(), e.JKT, e.now()), token.InvalidDPoPProof, token.ReasonDPoPToken)
+		want(t, confirmed(v, context.Background(), cred, cred.Digest(), e.JKT, e.now()), token.InvalidDPoPProof, token.ReasonDPoPToken)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestRFC9449Figure13Elsewhere(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			cred, jkt, now := e.credential(), e.JKT, e.now()
 			row.change(&cred, &jkt, &now)
-			want(t, newVerifier(t, Options{}).Confirm(context.Background(), cred, sha256.Sum256([]byte(cred.Raw)), jkt, now), row.code, row.reason)
+			want(t, confirmed(newVerifier(t, Options{}), context.Background(), cred, sha256.Sum256([]byte(cred.Raw)), jkt, now), row.code, row.reason)
 		})
 	}
 }

@@ -47,7 +47,7 @@ func TestConformanceVectors(t *testing.T) {
 				Method: vector.Method, Origins: []string{origin}, Path: path,
 			}
 			v := newVerifier(t, Options{})
-			err := v.Confirm(context.Background(), cred, cred.Digest(), bound.JKT, time.Unix(file.Now, 0))
+			_, err := v.Confirm(context.Background(), cred, cred.Digest(), bound.JKT, time.Unix(file.Now, 0))
 			if vector.Expect == "ok" {
 				want(t, err, "", "")
 				return
