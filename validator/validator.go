@@ -187,18 +187,22 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if !cred.Present() {
 		return nil, "", token.Refuse(token.CredentialRequired, token.ReasonMissing)
 	}
+	cred.Trace.Octets(token.ReasonTooLong, len(cred.Raw))
 	if len(cred.Raw) > r.limit {
 		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
 	}
 	now, digest := time.Now(), cred.Digest()
 	seen, hit := r.recall(digest)
 	if !hit {
-		if seen, err = r.verify(ctx, cred.Raw, now); err != nil {
+		if seen, err = r.verify(ctx, cred, now); err != nil {
 			return nil, "", err
 		}
 	}
 	issuer = seen.issuer.Name
 	for _, c := range checks {
+		if cred.Trace != nil {
+			c.note(cred.Trace, seen, now)
+		}
 		if refusal := c.run(r, seen, now); refusal != nil {
 			return nil, issuer, refusal
 		}
@@ -230,24 +234,27 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 	return seen, hit
 }
 
-// verify parses raw, finds the issuer's key and checks the signature. What the
+// verify parses the token, finds the issuer's key and checks the signature. What the
 // token says of itself before that may refuse it, and does nothing else.
-func (r *Resource) verify(ctx context.Context, raw string, now time.Time) (*verified, error) {
-	u, err := token.ParseJWT(raw, r.limit)
+func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.Time) (*verified, error) {
+	cred.Trace.Text(token.ReasonMalformed, "three parts of base64url, two JSON objects")
+	u, err := token.ParseJWT(cred.Raw, r.limit)
 	if err != nil {
 		return nil, err
 	}
 	iss, _ := u.Untrusted("iss")
 	name, _ := iss.Text()
 	i := r.issuers[name]
+	cred.Trace.Value(token.ReasonIssuer, iss)
 	if i == nil {
 		return nil, token.Refuse(token.InvalidToken, token.ReasonIssuer)
 	}
-	if refusal := i.early(r, u, now); refusal != nil {
+	if refusal := i.early(r, u, now, cred.Trace); refusal != nil {
 		return nil, refusal
 	}
 	iat, _ := u.Untrusted("iat")
 	issued, _ := token.NumericDate(iat)
+	cred.Trace.Text(token.ReasonUnknownKey, u.KeyID)
 	keys, err := r.keys.Keys(ctx, i.Name, u.KeyID, jwks.Canonical(u.Algorithm), issued)
 	if errors.Is(err, jwks.ErrNoKey) {
 		return nil, token.Refuse(token.InvalidToken, token.ReasonUnknownKey)
@@ -255,6 +262,7 @@ func (r *Resource) verify(ctx context.Context, raw string, now time.Time) (*veri
 	if err != nil {
 		return nil, err
 	}
+	cred.Trace.Text(token.ReasonSignature, u.Algorithm)
 	return i.open(u, keys)
 }
 
