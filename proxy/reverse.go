@@ -79,7 +79,8 @@ type exchange struct {
 	fields   []field
 	trusted  bool
 	started  time.Time
-	broken   atomic.Bool // the client's body
+	broken   atomic.Bool  // the client's body
+	trace    *token.Trace // nil but in explain
 	outcome  Outcome
 }
 
@@ -107,15 +108,22 @@ func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	if ex.table != nil {
 		site = ex.table.Sites[v.options.Listen]
 	}
+	if ex.decide(w, r, site) {
+		v.forward(w, r, ex)
+	}
+}
+
+// decide reads r, asks the gate, and answers what is not allowed.
+func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (allowed bool) {
 	if site == nil {
 		w.Header().Set("Retry-After", "1")
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no configuration is in force")
-		return
+		return false
 	}
 	if refusal := ex.enter(site, r); refusal != nil {
 		ex.outcome.Door = refusal
 		refuseAtDoor(w, refusal)
-		return
+		return false
 	}
 	ex.decision = ex.gate.Decide(r.Context(), &ex.request)
 	ex.outcome.Decision, ex.outcome.Gate = &ex.decision, ex.gate
@@ -124,8 +132,13 @@ func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	}
 	if ex.decision.Verdict != Allowed {
 		ex.gate.Answer(w, &ex.decision)
-		return
+		return false
 	}
+	return true
+}
+
+// forward hands an allowed request to the upstream.
+func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	ex.trusted = ex.table.trusts(peer(r))
 	ex.outcome.Overhead = time.Since(ex.started)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))

@@ -17,6 +17,7 @@ type Trace struct{ Steps []Step }
 type Step struct {
 	Reason Reason // what the refusal would say, had the check failed
 	Seen   string // what the check looked at: printable, and cut to fit a line
+	Want   string // what would have passed, where that is a list
 }
 
 // maxSeen is how much of a value a step keeps, in octets.
@@ -25,7 +26,7 @@ const maxSeen = 200
 // Text notes a look at text.
 func (t *Trace) Text(r Reason, seen string) {
 	if t != nil {
-		t.Steps = append(t.Steps, Step{r, printable(seen)})
+		t.Steps = append(t.Steps, Step{Reason: r, Seen: printable(seen)})
 	}
 }
 
@@ -45,6 +46,13 @@ func (t *Trace) Value(r Reason, v Value) {
 func (t *Trace) Texts(r Reason, list []string) {
 	if t != nil {
 		t.Text(r, strings.Join(list, " "))
+	}
+}
+
+// Want notes what would pass the check noted last.
+func (t *Trace) Want(list []string) {
+	if t != nil && len(t.Steps) > 0 {
+		t.Steps[len(t.Steps)-1].Want = printable(strings.Join(list, " "))
 	}
 }
 

@@ -18,6 +18,7 @@ func TestTrace(t *testing.T) {
 	trace.Time(ReasonExpired, now.Add(-time.Hour), now)
 	trace.Time(ReasonExpired, time.Time{}, now)
 	trace.Octets(ReasonTooLong, 7)
+	trace.Want([]string{"a", "b"})
 	want := []string{
 		`a\x1b[31m\r\nb "c" é`, strings.Repeat("é", 100) + " …", `"at+jwt"`, "absent", "a b",
 		"2027-01-15T08:01:30Z, in 1m30s", "2027-01-15T07:00:00Z, 1h0m0s ago", "absent", "7 octets",
@@ -26,6 +27,9 @@ func TestTrace(t *testing.T) {
 		if step.Seen != want[i] {
 			t.Errorf("step %d: %s, want %s", i, step.Seen, want[i])
 		}
+	}
+	if last := trace.Steps[len(trace.Steps)-1]; last.Want != "a b" {
+		t.Errorf("wanted %q", last.Want)
 	}
 	if len(trace.Steps) != len(want) {
 		t.Errorf("%d steps", len(trace.Steps))
@@ -41,6 +45,7 @@ func TestNoTrace(t *testing.T) {
 		none.Texts(ReasonAudience, list)
 		none.Time(ReasonExpired, time.Time{}, time.Time{})
 		none.Octets(ReasonTooLong, 1)
+		none.Want(list)
 	})
 	if allocations != 0 {
 		t.Errorf("%v allocations to note nothing", allocations)

@@ -12,21 +12,24 @@ import (
 // every request, and what a trace notes of each.
 var checks = []struct {
 	run  func(*Resource, *verified, time.Time) *token.Error
-	note func(*token.Trace, *verified, time.Time)
+	note func(*token.Trace, *Resource, *verified, time.Time)
 }{
-	{checkIssuer, func(l *token.Trace, t *verified, _ time.Time) { l.Text(token.ReasonIssuer, t.Issuer) }},
+	{checkIssuer, func(l *token.Trace, _ *Resource, t *verified, _ time.Time) { l.Text(token.ReasonIssuer, t.Issuer) }},
 	{checkRequired, noteRequired},
 	{checkKind, noteKind},
-	{checkExpiry, func(l *token.Trace, t *verified, now time.Time) { l.Time(token.ReasonExpired, t.Expiry, now) }},
-	{checkNotBefore, func(l *token.Trace, t *verified, now time.Time) { l.Time(token.ReasonNotYet, t.NotBefore, now) }},
-	{checkIssuedAt, func(l *token.Trace, t *verified, now time.Time) { l.Time(token.ReasonIssuedAt, t.IssuedAt, now) }},
-	{checkLifetime, func(l *token.Trace, t *verified, _ time.Time) {
+	{checkExpiry, func(l *token.Trace, _ *Resource, t *verified, now time.Time) { l.Time(token.ReasonExpired, t.Expiry, now) }},
+	{checkNotBefore, func(l *token.Trace, _ *Resource, t *verified, now time.Time) { l.Time(token.ReasonNotYet, t.NotBefore, now) }},
+	{checkIssuedAt, func(l *token.Trace, _ *Resource, t *verified, now time.Time) { l.Time(token.ReasonIssuedAt, t.IssuedAt, now) }},
+	{checkLifetime, func(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 		l.Text(token.ReasonLifetime, t.Expiry.Sub(t.IssuedAt).String())
 	}},
-	{checkAudience, func(l *token.Trace, t *verified, _ time.Time) { l.Texts(token.ReasonAudience, t.audience) }},
+	{checkAudience, func(l *token.Trace, r *Resource, t *verified, _ time.Time) {
+		l.Texts(token.ReasonAudience, t.audience)
+		l.Want(r.wanted(t.issuer))
+	}},
 }
 
-func noteRequired(l *token.Trace, t *verified, _ time.Time) {
+func noteRequired(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 	have := []string{}
 	for _, name := range [...]string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
 		if _, found := t.Lookup(name); found {
@@ -36,7 +39,7 @@ func noteRequired(l *token.Trace, t *verified, _ time.Time) {
 	l.Texts(token.ReasonClaim, have)
 }
 
-func noteKind(l *token.Trace, t *verified, _ time.Time) {
+func noteKind(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 	if t.issuer.Profile != JWT {
 		l.Text(token.ReasonKind, "an access token by its typ")
 		return
@@ -147,6 +150,7 @@ var errTyp = errors.New("profile rfc9068 takes typ at+jwt only; issuers[].profil
 // all of it is judged again once the signature held.
 func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *token.Trace) *token.Error {
 	trace.Text(token.ReasonAlgorithm, u.Algorithm)
+	trace.Want(i.Algorithms)
 	if !i.allowed[jwks.Canonical(u.Algorithm)] {
 		return refuse(token.ReasonAlgorithm)
 	}
@@ -156,8 +160,9 @@ func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *t
 		return refuse(token.ReasonType).Because(errTyp)
 	}
 	if v, found := u.Untrusted("exp"); found {
-		trace.Value(token.ReasonExpired, v)
-		if end, ok := token.NumericDate(v); !ok {
+		end, ok := token.NumericDate(v)
+		trace.Time(token.ReasonExpired, end, now)
+		if !ok {
 			return refuse(token.ReasonClaim)
 		} else if !now.Before(end.Add(i.Leeway)) {
 			return refuse(token.ReasonExpired)
@@ -165,8 +170,9 @@ func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *t
 	}
 	// A date of issue ahead of us would make a key look newer than the set.
 	if v, found := u.Untrusted("iat"); found {
-		trace.Value(token.ReasonIssuedAt, v)
-		if begin, ok := token.NumericDate(v); !ok {
+		begin, ok := token.NumericDate(v)
+		trace.Time(token.ReasonIssuedAt, begin, now)
+		if !ok {
 			return refuse(token.ReasonClaim)
 		} else if begin.Sub(now) > i.Leeway {
 			return refuse(token.ReasonIssuedAt)
@@ -174,6 +180,7 @@ func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *t
 	}
 	if v, found := u.Untrusted("aud"); found && i.AudienceClaim == "aud" {
 		trace.Value(token.ReasonAudience, v)
+		trace.Want(r.wanted(i))
 		if list, ok := token.TextOrList(v); !ok || !r.accepts(i, list) {
 			return refuse(token.ReasonAudience)
 		}

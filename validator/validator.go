@@ -201,7 +201,7 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	issuer = seen.issuer.Name
 	for _, c := range checks {
 		if cred.Trace != nil {
-			c.note(cred.Trace, seen, now)
+			c.note(cred.Trace, r, seen, now)
 		}
 		if refusal := c.run(r, seen, now); refusal != nil {
 			return nil, issuer, refusal
@@ -342,14 +342,19 @@ func (v *Validator) Remembered() int {
 	return v.cache.Len()
 }
 
+// wanted is the audiences of which a token of i must name one.
+func (r *Resource) wanted(i *issuer) []string {
+	if want, own := r.audience.ByIssuer[i.Name]; own {
+		return want
+	}
+	return r.audience.Any
+}
+
 // accepts tells whether one of audience is wanted of tokens of i.
 func (r *Resource) accepts(i *issuer, audience []string) bool {
 	if i.AnyAudience {
 		return true
 	}
-	want, own := r.audience.ByIssuer[i.Name]
-	if !own {
-		want = r.audience.Any
-	}
+	want := r.wanted(i)
 	return slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(want, a) })
 }
