@@ -25,6 +25,20 @@ func checkDetails(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return forbid(token.ReasonDetails)
 }
 
+func noteDetails(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	v, found := p.Lookup("authorization_details")
+	reason := token.ReasonDetails
+	if found && !areDetails(v) {
+		reason = token.ReasonClaim
+	}
+	trace.Value(reason, v)
+	var types []string
+	for _, d := range r.Details {
+		types = append(types, d.Type)
+	}
+	trace.Want(types)
+}
+
 // areDetails tells whether v is a list of objects that each have a type.
 func areDetails(v token.Value) bool {
 	if v[0] != '[' {

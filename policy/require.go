@@ -14,7 +14,7 @@ type requirement struct {
 	reason token.Reason // of its refusal
 	asked  func(*Options) bool
 	run    func(*Route, *token.Principal, time.Time) *token.Error
-	note   func(*token.Trace, *Route, *token.Principal)
+	note   func(*token.Trace, *Route, *token.Principal, time.Time)
 }
 
 // requirements are in the order a client can do least about them. Where the
@@ -25,12 +25,12 @@ type requirement struct {
 var requirements = []requirement{
 	{token.ReasonClient, func(o *Options) bool { return len(o.Clients) > 0 }, checkClient, noteClient},
 	{token.ReasonSubject, func(o *Options) bool { return len(o.Subjects) > 0 || o.SubjectType != "" }, checkSubject, noteSubject},
-	{token.ReasonActor, func(o *Options) bool { return len(o.Actors) > 0 }, checkActor, noteClaim(token.ReasonActor, "act")},
+	{token.ReasonActor, func(o *Options) bool { return len(o.Actors) > 0 }, checkActor, noteActor},
 	{token.ReasonRule, func(o *Options) bool { return len(o.Claims) > 0 }, checkRules, noteRules},
-	{token.ReasonDetails, func(o *Options) bool { return len(o.Details) > 0 }, checkDetails, noteClaim(token.ReasonDetails, "authorization_details")},
-	{token.ReasonACR, func(o *Options) bool { return len(o.ACR) > 0 }, checkACR, noteClaim(token.ReasonACR, "acr")},
-	{token.ReasonAMR, func(o *Options) bool { return len(o.AMR) > 0 }, checkAMR, noteClaim(token.ReasonAMR, "amr")},
-	{token.ReasonMaxAge, func(o *Options) bool { return o.MaxAge > 0 }, checkMaxAge, noteClaim(token.ReasonMaxAge, "auth_time")},
+	{token.ReasonDetails, func(o *Options) bool { return len(o.Details) > 0 }, checkDetails, noteDetails},
+	{token.ReasonACR, func(o *Options) bool { return len(o.ACR) > 0 }, checkACR, noteACR},
+	{token.ReasonAMR, func(o *Options) bool { return len(o.AMR) > 0 }, checkAMR, noteAMR},
+	{token.ReasonMaxAge, func(o *Options) bool { return o.MaxAge > 0 }, checkMaxAge, noteMaxAge},
 	{token.ReasonScope, func(o *Options) bool { return len(o.All)+len(o.Any) > 0 }, checkScope, noteScope},
 }
 
@@ -83,17 +83,13 @@ func (r *Route) require(p *token.Principal, now time.Time) *token.Error {
 	return short
 }
 
-// Note writes down what Authorize looks at, in its order.
-func (r *Route) Note(trace *token.Trace, p *token.Principal) {
-	for _, q := range r.demands.asked {
-		q.note(trace, r, p)
+// Note writes down what Authorize looks at as of now, in its order.
+func (r *Route) Note(trace *token.Trace, p *token.Principal, now time.Time) {
+	if trace == nil {
+		return
 	}
-}
-
-func noteClaim(reason token.Reason, name string) func(*token.Trace, *Route, *token.Principal) {
-	return func(trace *token.Trace, _ *Route, p *token.Principal) {
-		v, _ := p.Lookup(name)
-		trace.Value(reason, v)
+	for _, q := range r.demands.asked {
+		q.note(trace, r, p, now)
 	}
 }
 
@@ -106,8 +102,9 @@ func checkClient(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return nil
 }
 
-func noteClient(trace *token.Trace, _ *Route, p *token.Principal) {
+func noteClient(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
 	trace.Text(token.ReasonClient, p.ClientID)
+	trace.Want(r.Clients)
 }
 
 // checkSubject also keeps a client that acts for itself from passing for a
@@ -119,8 +116,13 @@ func checkSubject(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return nil
 }
 
-func noteSubject(trace *token.Trace, _ *Route, p *token.Principal) {
+func noteSubject(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
 	trace.Text(token.ReasonSubject, p.SubjectType()+" "+p.Subject)
+	want := r.Subjects
+	if r.SubjectType != "" {
+		want = append([]string{r.SubjectType}, want...)
+	}
+	trace.Want(want)
 }
 
 // checkActor looks at the outermost act only: acts within it are history, and
@@ -140,6 +142,12 @@ func checkActor(r *Route, p *token.Principal, _ time.Time) *token.Error {
 		}
 	}
 	return nil
+}
+
+func noteActor(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	v, _ := p.Lookup("act")
+	trace.Value(token.ReasonActor, v)
+	trace.Want(r.Actors)
 }
 
 // A rule wants one of values at a dotted path.
@@ -166,13 +174,18 @@ func checkRules(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return nil
 }
 
-func noteRules(trace *token.Trace, r *Route, p *token.Principal) {
+// noteRules goes no further than the rule that fails.
+func noteRules(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
 	for _, rule := range r.demands.rules {
-		v, _ := p.Lookup(rule.path)
-		if v == "" {
+		v, found := p.Lookup(rule.path)
+		if !found {
 			v = "absent"
 		}
 		trace.Text(token.ReasonRule, rule.path+" "+string(v))
+		trace.Want(rule.values)
+		if !found || !rule.holds(v) {
+			return
+		}
 	}
 }
 

@@ -313,6 +313,7 @@ func TestAuthorizeAllocatesNothing(t *testing.T) {
 	for name, r := range map[string]*Route{"everything": routeOf(t, everything, hierarchy), "nothing": routeOf(t, Options{}, hierarchy)} {
 		p := callerOf(t, less(nil))
 		allocations := testing.AllocsPerRun(100, func() {
+			r.Note(nil, p, t0)
 			if e := r.Authorize(p, t0); e != nil {
 				t.Error(e)
 			}
@@ -323,22 +324,41 @@ func TestAuthorizeAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Note shows each check's value in the order of the checks, absent ones too.
+// Note shows each check's value in the order of the checks, absent ones too,
+// and what would have done.
 func TestNote(t *testing.T) {
 	r := routeOf(t, everything, hierarchy)
-	trace := &token.Trace{}
-	r.Note(trace, callerOf(t, less([]string{"realm", "acr"})))
-	var got []string
-	for _, step := range trace.Steps {
-		got = append(got, string(step.Reason)+": "+step.Seen)
+	noted := func(members string) string {
+		trace := &token.Trace{}
+		r.Note(trace, callerOf(t, members), t0)
+		var text strings.Builder
+		for _, step := range trace.Steps {
+			fmt.Fprintf(&text, "%s: %s (%s)\n", step.Reason, step.Seen, step.Want)
+		}
+		return text.String()
 	}
-	want := []string{
-		"client: app", "subject: user alice", `actor: {"sub":"desk"}`, `claim_rule: groups [{"value":"ops"}]`, "claim_rule: realm.roles absent",
-		`authorization_details: [{"type":"x"},{"type":"payment","actions":["read","initiate"],"identifier":"1","locations":["https://rs.example.com"]}]`,
-		"acr: absent", `amr: ["pwd","otp"]`, "auth_time: 1799999800", "scope: write b",
+	const want = `client: app (app)
+subject: user alice (user alice)
+actor: {"sub":"desk"} (desk)
+claim_rule: groups [{"value":"ops"}] (ops)
+claim_rule: realm.roles absent (admin)
+authorization_details: absent (other payment)
+acr: absent (gold)
+amr: ["pwd","otp"] (otp)
+auth_time: 2027-01-15T07:56:40Z, 3m20s ago (at most 5m0s ago)
+scope: write b (read b)
+`
+	if got := noted(less([]string{"realm", "acr", "authorization_details"})); got != want {
+		t.Errorf("got\n%s", got)
 	}
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	odd := noted(less([]string{"groups", "auth_time", "authorization_details"}, `"auth_time":"x"`, `"authorization_details":{}`))
+	for _, line := range []string{"claim_rule: groups absent (ops)\n", "claim: {} (other payment)\n", "auth_time: \"x\" (at most 5m0s ago)\n"} {
+		if !strings.Contains(odd, line) {
+			t.Errorf("no %q in\n%s", line, odd)
+		}
+	}
+	if strings.Contains(odd, "realm.roles") {
+		t.Errorf("a rule after the one that failed is noted in\n%s", odd)
 	}
 	at := 0
 	for _, reason := range token.Reasons {

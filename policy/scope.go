@@ -57,8 +57,9 @@ func checkScope(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return e
 }
 
-func noteScope(trace *token.Trace, _ *Route, p *token.Principal) {
+func noteScope(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
 	trace.Texts(token.ReasonScope, p.Scope)
+	trace.Want(r.needed(p.Scope))
 }
 
 // needed lists everything the route wants in one go (RFC 6750 section 3.1), so

@@ -23,6 +23,12 @@ func checkACR(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return e
 }
 
+func noteACR(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	v, _ := p.Lookup("acr")
+	trace.Value(token.ReasonACR, v)
+	trace.Want(r.ACR)
+}
+
 // checkAMR wants all methods the route lists in a list of nothing but strings.
 // A challenge has no parameter for methods. The classes of the route, if it
 // has any, are the nearest thing a client can ask its issuer for.
@@ -36,6 +42,12 @@ func checkAMR(r *Route, p *token.Principal, _ time.Time) *token.Error {
 		}
 	}
 	return nil
+}
+
+func noteAMR(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	v, _ := p.Lookup("amr")
+	trace.Value(token.ReasonAMR, v)
+	trace.Want(r.AMR)
 }
 
 // checkMaxAge gives no leeway to an authentication in the past: it would only
@@ -52,6 +64,16 @@ func checkMaxAge(r *Route, p *token.Principal, now time.Time) *token.Error {
 	e := weak(token.ReasonMaxAge)
 	e.MaxAge = r.MaxAge
 	return e
+}
+
+func noteMaxAge(trace *token.Trace, r *Route, p *token.Principal, now time.Time) {
+	v, _ := p.Lookup("auth_time")
+	if at, ok := token.NumericDate(v); ok {
+		trace.Time(token.ReasonMaxAge, at, now)
+	} else {
+		trace.Value(token.ReasonMaxAge, v)
+	}
+	trace.Want([]string{"at most", r.MaxAge.String(), "ago"})
 }
 
 // lists tells whether v is a list of nothing but strings with text in it.
