@@ -4,6 +4,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,7 +101,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		}
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
-	req.Trace.Text(token.ReasonNoRoute, d.Route.Path)
+	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
 		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
