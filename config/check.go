@@ -180,6 +180,7 @@ func (c *checker) resource(path string, r *Resource) {
 		c.bad(path+".realm", "wants up to 256 printable ASCII characters without quotes and backslashes", "")
 	}
 	c.forward(path+".forward", r.Forward)
+	c.hierarchy(path+".scope_hierarchy", r.ScopeHierarchy)
 	c.routes(path, r)
 }
 
@@ -328,6 +329,7 @@ func (c *checker) routes(resource string, r *Resource) {
 	for i := range r.Routes {
 		route, path := &r.Routes[i], fmt.Sprintf("%s.routes[%d]", resource, i)
 		c.route(path, route)
+		c.rules(path, route)
 		c.forward(path+".forward", route.Forward)
 		if !c.has(path + ".forward.headers") {
 			route.Forward.Headers = r.Forward.Headers

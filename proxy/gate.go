@@ -121,7 +121,9 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	}
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
-		err = asError(d.Route.Authorize(p, time.Now()))
+		now := time.Now()
+		d.Route.Note(req.Trace, p, now)
+		err = asError(d.Route.Authorize(p, now))
 	}
 	d.settle(p, err, cred.Scheme)
 	return d

@@ -188,7 +188,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	for i, route := range r.Routes {
 		options[i] = routeOptions(route, c.DPoP.Nonce == "required")
 	}
-	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: r.Audiences, Implies: r.ScopeHierarchy}); err != nil {
+	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: append([]string{r.Identifier}, r.Audiences...), Implies: r.ScopeHierarchy}); err != nil {
 		return nil, routeErrors(c, at, err)
 	}
 	gate.Forward = forwards(c, r)
