@@ -46,6 +46,8 @@ type Request struct {
 
 	Header      http.Header // all fields as the client sent them; not to be changed
 	Certificate string      // x5t#S256 of the client's certificate, or empty (RFC 8705 section 3.1)
+
+	CertificateFault error // why a field that should name the certificate is not believed, or nil
 }
 
 // Verdict is the outcome of a decision. The zero Verdict refuses.
@@ -119,7 +121,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	if err == nil {
 		err = asError(d.Route.Authorize(p, time.Now()))
 	}
-	d.settle(p, err, cred.Scheme)
+	d.settle(p, req.blame(err), cred.Scheme)
 	return d
 }
 
