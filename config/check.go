@@ -42,6 +42,7 @@ func (c *checker) check() {
 			c.warn(fmt.Sprintf("trusted_proxies[%d]", i), "trusts everybody to say where a request comes from")
 		}
 	}
+	c.clientCertificates()
 	for i := range c.Issuers {
 		c.issuer(fmt.Sprintf("issuers[%d]", i), &c.Issuers[i])
 	}

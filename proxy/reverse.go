@@ -139,7 +139,6 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 
 // forward hands an allowed request to the upstream.
 func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
-	ex.trusted = ex.table.trusts(peer(r))
 	ex.outcome.Overhead = time.Since(ex.started)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
 	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
@@ -185,6 +184,7 @@ func (ex *exchange) tell() {
 // too, so that nobody takes its beginning for the whole.
 func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	p := recover()
+	hideCertificate(rec.Header())        // trailers go out after this
 	aborted := p == http.ErrAbortHandler //nolint:errorlint // net/http panics with this very value
 	cut := aborted || p != nil && rec.status != 0
 	if p != nil && !cut {
@@ -261,6 +261,7 @@ type recorder struct {
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func (r *recorder) WriteHeader(status int) {
+	hideCertificate(r.Header())
 	if r.status == 0 && status >= 200 {
 		r.status = status
 		if r.last { // only now: httputil clears the header after each 1xx

@@ -178,23 +178,27 @@ func (s Scopes) Has(scope string) bool {
 // String joins the set as it goes on the wire.
 func (s Scopes) String() string { return strings.Join(s, " ") }
 
-// Binding says what the caller proved beside holding the token.
+// Binding says what the caller proved beside holding the token: a set, since a
+// token can be bound in both ways and then needs both.
 type Binding uint8
 
 // The bindings a principal can have.
 const (
-	Unbound   Binding = iota
-	BoundDPoP         // RFC 9449
-	BoundMTLS         // RFC 8705
+	Unbound   Binding = 0
+	BoundDPoP Binding = 1 // RFC 9449
+	BoundMTLS Binding = 2 // RFC 8705
 )
 
-// String is the value of the X-Auth-Binding header; empty for Unbound.
+// String is the value of the X-Auth-Binding header: the bindings separated by a
+// space, as scopes are; empty for Unbound.
 func (b Binding) String() string {
 	switch b {
 	case BoundDPoP:
 		return "dpop"
 	case BoundMTLS:
 		return "mtls"
+	case BoundDPoP | BoundMTLS:
+		return "dpop mtls"
 	case Unbound:
 	}
 	return ""

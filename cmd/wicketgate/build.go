@@ -129,6 +129,10 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 		},
 	}
 	var problems []error
+	var err error
+	if t.Certificates, err = certificateHeader(c); err != nil {
+		problems = append(problems, err)
+	}
 	for i, r := range c.Resources {
 		gate, err := buildGate(c, s, i)
 		if err != nil {
@@ -240,6 +244,9 @@ func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 	list := make([]*proxy.Forward, len(routes))
 	for i, route := range routes {
 		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
+		if c.MTLS.Name != "" {
+			list[i].Ours(map[string]string{c.MTLS.Name: ""})
+		}
 		for _, resource := range c.Resources {
 			list[i].Ours(resource.Forward.Headers)
 			for _, other := range resource.Routes {

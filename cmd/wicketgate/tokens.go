@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/proxy"
 )
 
 // clientTimeout bounds a question to the demo issuer.
@@ -30,6 +31,7 @@ type tokenCommand struct {
 	Algorithm string        `name:"alg" help:"ES256, RS256, PS256 or EdDSA. Default: the issuer's."`
 	Claims    string        `help:"A JSON object laid over the claims; null removes one." placeholder:"JSON"`
 	DPoP      bool          `name:"dpop" help:"Bind the token to the client's key (RFC 9449)."`
+	Cert      string        `help:"Bind the token to the certificate in this PEM file (RFC 8705)." placeholder:"FILE"`
 	Key       string        `help:"The file of the client's key, made when there is none. Default: in the user's cache folder." placeholder:"FILE"`
 }
 
@@ -55,6 +57,13 @@ func (t *tokenCommand) Run(a *app) error {
 			return err
 		}
 		form.Set("jkt", key.Thumbprint())
+	}
+	if t.Cert != "" {
+		blocks, err := readBlocks(t.Cert, "CERTIFICATE")
+		if err != nil {
+			return fmt.Errorf("no certificate from --cert: %w", err)
+		}
+		form.Set("x5t#S256", proxy.Thumbprint(blocks[0])) // as with curl --cert, the client's comes first
 	}
 	raw, err := askToken(a.ctx, t.Issuer, form)
 	if err != nil {
