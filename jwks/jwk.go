@@ -41,7 +41,7 @@ var (
 	errOperations  = errors.New("key_ops does not allow verify")
 	errKeyAlg      = errors.New("alg is not known or does not fit the key")
 	errKeyID       = errors.New("kid is not a string of at most 256 octets")
-	errCertificate = errors.New("x5c is malformed or holds another key")
+	errCertificate = errors.New("x5c is malformed, holds another key or is in a proof")
 	errDisagree    = errors.New("key is read differently by the JOSE library")
 )
 
