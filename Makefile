@@ -45,6 +45,9 @@ arch: ## check floors, doors, budgets and habits only
 mutants: ## take out each check one at a time and see that a test fails (MUTANTFLAGS; takes an hour)
 	$(GO) run ./internal/mutants $(MUTANTFLAGS) token validator validator/dpop policy
 
+conformance: ## run the tests of every row of the conformance list and write docs/conformance.md
+	$(GO) run ./internal/conformance
+
 bench: ## time decisions for BENCHTIME (1s) each, then whole requests against a bare proxy
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 	$(GO) run ./internal/bench $(BENCHFLAGS)
