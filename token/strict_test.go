@@ -59,3 +59,20 @@ func TestParseJWTIsCutAtDotsOnly(t *testing.T) {
 		}
 	}
 }
+
+// The decoder hands out what it read before the fault: here all of the object.
+func TestParseJWTDecodesWholeParts(t *testing.T) {
+	const header, payload, signature = "eyJhbGciOiJFUzI1NiJ9", "eyB9", "AAAA"
+	for _, raw := range []string{
+		header + "A." + payload + "." + signature, header + "AB." + payload + "." + signature,
+		header + "." + payload + "A." + signature, header + "." + payload + "AB." + signature,
+		header + "." + payload + "." + signature + "A",
+	} {
+		if _, err := ParseJWT(raw, MaxLength); !errors.Is(err, InvalidToken) {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+	if _, err := ParseJWT(header+"."+payload+"."+signature, MaxLength); err != nil {
+		t.Error(err)
+	}
+}
