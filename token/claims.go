@@ -105,7 +105,7 @@ func NumericDate(v Value) (date time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.Unix(n, 0), n >= 0 && n <= latestDate && text[0] != '-'
+		return time.Unix(n, 0), n <= latestDate && text[0] != '-'
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || text[0] == '-' || f > latestDate {
@@ -147,8 +147,8 @@ func isDigest(text string) bool {
 	if len(text) != 43 || strings.ContainsAny(text, "\r\n") {
 		return false
 	}
-	sum, err := strictBase64.DecodeString(text)
-	return err == nil && len(sum) == 32
+	_, err := strictBase64.DecodeString(text)
+	return err == nil
 }
 
 // Scopes is a set of scope values (RFC 6749 section 3.3), case-sensitive.

@@ -53,8 +53,7 @@ var wicketgate = law{
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
-	// real servers that the product never links.
-	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/wycheproof"},
+	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/wycheproof"},
 	mayImport: map[string][]string{
 		"jwks":           {"token", "internal/fetch"},
 		"policy":         {"token"},
