@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/wicketgate/wicketgate/token"
@@ -29,6 +30,10 @@ func checkBinding(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return token.Refuse(token.InvalidToken, token.ReasonBinding)
 }
 
-func noteBinding(trace *token.Trace, _ *Route, p *token.Principal, _ time.Time) {
-	trace.Text(token.ReasonBinding, p.Binding.String())
+// wantedBindings says what would do, by the route's binding.
+var wantedBindings = map[Binding][]string{DPoPBinding: {"dpop"}, MTLSBinding: {"mtls"}, BoundBinding: {"dpop", "mtls"}}
+
+func noteBinding(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	trace.Text(token.ReasonBinding, cmp.Or(p.Binding.String(), "none"))
+	trace.Want(wantedBindings[r.Binding])
 }

@@ -13,7 +13,9 @@ func TestConformanceWire(t *testing.T) {
 	f := newFixture(t, nil)
 	const host = "Host: rs.example.com\r\n"
 	at := "Authorization: Bearer " + f.AT(nil) + "\r\n"
-	post := func(fields, body string) string { return "POST /any/x HTTP/1.1\r\n" + host + at + fields + "\r\n" + body }
+	post := func(fields, body string) string {
+		return "POST /any/x HTTP/1.1\r\n" + host + at + fields + "\r\n" + body
+	}
 	get := func(fields string) string {
 		return "GET /any/x HTTP/1.1\r\n" + at + fields + "Connection: close\r\n\r\n"
 	}
