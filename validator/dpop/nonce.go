@@ -86,15 +86,11 @@ func (n *Nonces) series(secret []byte, maxAge time.Duration) *series {
 
 // Use sets the secret that other processes use too, none for the process's own
 // random key, and how long nonces are good at least. Nonces given out before
-// stay good until they would have ended anyway. What is in use already is not
-// changed.
+// stay good until they would have ended anyway.
 func (n *Nonces) Use(secret []byte, maxAge time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	old, fresh, now := n.state.Load(), n.series(secret, maxAge), time.Now()
-	if old.current.same(fresh) {
-		return
-	}
 	next := &nonceState{current: fresh}
 	retiring := &series{key: old.current.key, own: old.current.own, length: old.current.length, ends: now.Add(2 * old.current.length)}
 	for _, s := range slices.Concat([]*series{retiring}, old.retired) {
@@ -129,7 +125,6 @@ func (s *series) at(now time.Time) *span {
 func (s *series) nonce(number int64) (text [nonceLength]byte) {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(noncePurpose))
-	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(s.length)))
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(number)))
 	base64.RawURLEncoding.Encode(text[:], mac.Sum(nil)[:nonceOctets])
 	return text

@@ -206,6 +206,14 @@ func TestNonceSettingsChange(t *testing.T) {
 		if good(n, own) || good(n, shared) || !good(n, long) {
 			t.Error("not everything ended in its own time")
 		}
+		for i := range maxRetired - 1 { // what has ended takes no room
+			n.Use(sharedSecret, time.Duration(i+10)*time.Second)
+		}
+		time.Sleep(30 * time.Second)
+		n.Use(sharedSecret, time.Minute)
+		if !good(n, long) {
+			t.Error("crowded out by nonces that have ended")
+		}
 		for i := range 100 {
 			n.Use(sharedSecret, time.Duration(i+60)*time.Second)
 		}
