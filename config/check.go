@@ -54,6 +54,7 @@ func (c *checker) check() {
 	c.distinct("resources", "identifier", len(c.Resources), func(i int) string { return c.Resources[i].Identifier })
 	c.distinct("resources", "name", len(c.Resources), func(i int) string { return c.Resources[i].Name })
 	c.listeners()
+	c.nonces()
 }
 
 // distinct wants n entries of list to differ in key, and warns where a slash at

@@ -200,6 +200,7 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	if v.options.Decided != nil {
 		v.options.Decided(r, o)
 	}
+	dropNonceTrailer(rec.Header())
 	if cut {
 		panic(http.ErrAbortHandler)
 	}
@@ -221,11 +222,13 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var errUndecided = errors.New("request was not decided about")
 
-// modifyResponse refuses a change of protocol nobody asked for.
+// modifyResponse refuses a change of protocol nobody asked for, and speaks for
+// the gate where the upstream has no say.
 func modifyResponse(resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return errors.New("upstream switched protocols unasked")
 	}
+	replaceNonce(resp)
 	return nil
 }
 
@@ -262,6 +265,9 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func (r *recorder) WriteHeader(status int) {
 	hideCertificate(r.Header())
+	if status < 200 {
+		delete(r.Header(), headerNonce) // the upstream's: httputil shows us no 1xx
+	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
 		if r.last { // only now: httputil clears the header after each 1xx

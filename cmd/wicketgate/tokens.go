@@ -104,6 +104,7 @@ type proofCommand struct {
 	Token  string `help:"The access token the proof goes with; its hash becomes ath." required:""`
 	Method string `default:"GET" help:"The request's method, htm."`
 	URL    string `help:"The request's URL as the client sees it, htu." required:""`
+	Nonce  string `help:"The DPoP-Nonce of the last answer that had one. Default: none."`
 	Key    string `help:"The file of the client's key. Default: in the user's cache folder." placeholder:"FILE"`
 }
 
@@ -120,7 +121,7 @@ func (p *proofCommand) Run(a *app) error {
 	}
 	target, _, _ := strings.Cut(p.URL, "#")
 	target, _, _ = strings.Cut(target, "?")
-	proof, err := key.Proof(devissuer.Proof{Method: p.Method, URL: target, AccessToken: p.Token})
+	proof, err := key.Proof(devissuer.Proof{Method: p.Method, URL: target, AccessToken: p.Token, Nonce: p.Nonce})
 	if err != nil {
 		return err
 	}
