@@ -42,6 +42,7 @@ func (c *checker) check() {
 			c.warn(fmt.Sprintf("trusted_proxies[%d]", i), "trusts everybody to say where a request comes from")
 		}
 	}
+	c.clientCertificates()
 	for i := range c.Issuers {
 		c.issuer(fmt.Sprintf("issuers[%d]", i), &c.Issuers[i])
 	}
@@ -53,6 +54,7 @@ func (c *checker) check() {
 	c.distinct("resources", "identifier", len(c.Resources), func(i int) string { return c.Resources[i].Identifier })
 	c.distinct("resources", "name", len(c.Resources), func(i int) string { return c.Resources[i].Name })
 	c.listeners()
+	c.nonces()
 }
 
 // distinct wants n entries of list to differ in key, and warns where a slash at

@@ -23,6 +23,7 @@ type requirement struct {
 // before a scope that is missing, and one answer names both (RFC 9470
 // section 3).
 var requirements = []requirement{
+	{token.ReasonBinding, func(o *Options) bool { return o.Binding != AnyBinding }, checkBinding, noteBinding},
 	{token.ReasonClient, func(o *Options) bool { return len(o.Clients) > 0 }, checkClient, noteClient},
 	{token.ReasonSubject, func(o *Options) bool { return len(o.Subjects) > 0 || o.SubjectType != "" }, checkSubject, noteSubject},
 	{token.ReasonActor, func(o *Options) bool { return len(o.Actors) > 0 }, checkActor, noteActor},

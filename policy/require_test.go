@@ -327,7 +327,9 @@ func TestAuthorizeAllocatesNothing(t *testing.T) {
 // Note shows each check's value in the order of the checks, absent ones too,
 // and what would have done.
 func TestNote(t *testing.T) {
-	r := routeOf(t, everything, hierarchy)
+	all := everything
+	all.Binding = BoundBinding
+	r := routeOf(t, all, hierarchy)
 	noted := func(members string) string {
 		trace := &token.Trace{}
 		r.Note(trace, callerOf(t, members), t0)
@@ -337,7 +339,8 @@ func TestNote(t *testing.T) {
 		}
 		return text.String()
 	}
-	const want = `client: app (app)
+	const want = `binding: none (dpop mtls)
+client: app (app)
 subject: user alice (user alice)
 actor: {"sub":"desk"} (desk)
 claim_rule: groups [{"value":"ops"}] (ops)

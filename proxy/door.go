@@ -46,6 +46,8 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 		Method: r.Method, Path: path, RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
 		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Header: r.Header, Trace: ex.trace,
 	}
+	ex.trusted = ex.table.trusts(peer(r))
+	ex.request.Certificate, ex.request.CertificateFault = ex.table.certificate(r, ex.trusted)
 	return nil
 }
 

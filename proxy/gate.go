@@ -4,6 +4,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,8 @@ type Request struct {
 
 	Header      http.Header // all fields as the client sent them; not to be changed
 	Certificate string      // x5t#S256 of the client's certificate, or empty (RFC 8705 section 3.1)
+
+	CertificateFault error // why a field that should name the certificate is not believed, or nil
 
 	Trace *token.Trace // notes what the checks look at; nil but in explain
 }
@@ -100,7 +103,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		}
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
-	req.Trace.Text(token.ReasonNoRoute, d.Route.Path)
+	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
 		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
@@ -124,7 +127,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		d.Route.Note(req.Trace, p, now)
 		err = asError(d.Route.Authorize(p, now))
 	}
-	d.settle(p, err, cred.Scheme)
+	d.settle(p, req.blame(err), cred.Scheme)
 	return d
 }
 

@@ -139,7 +139,6 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 
 // forward hands an allowed request to the upstream.
 func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
-	ex.trusted = ex.table.trusts(peer(r))
 	ex.outcome.Overhead = time.Since(ex.started)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
 	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
@@ -185,6 +184,7 @@ func (ex *exchange) tell() {
 // too, so that nobody takes its beginning for the whole.
 func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	p := recover()
+	hideCertificate(rec.Header())        // trailers go out after this
 	aborted := p == http.ErrAbortHandler //nolint:errorlint // net/http panics with this very value
 	cut := aborted || p != nil && rec.status != 0
 	if p != nil && !cut {
@@ -200,6 +200,7 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	if v.options.Decided != nil {
 		v.options.Decided(r, o)
 	}
+	dropNonceTrailer(rec.Header())
 	if cut {
 		panic(http.ErrAbortHandler)
 	}
@@ -221,11 +222,13 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var errUndecided = errors.New("request was not decided about")
 
-// modifyResponse refuses a change of protocol nobody asked for.
+// modifyResponse refuses a change of protocol nobody asked for, and speaks for
+// the gate where the upstream has no say.
 func modifyResponse(resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return errors.New("upstream switched protocols unasked")
 	}
+	replaceNonce(resp)
 	return nil
 }
 
@@ -261,6 +264,10 @@ type recorder struct {
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func (r *recorder) WriteHeader(status int) {
+	hideCertificate(r.Header())
+	if status < 200 {
+		delete(r.Header(), headerNonce) // the upstream's: httputil shows us no 1xx
+	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
 		if r.last { // only now: httputil clears the header after each 1xx

@@ -14,6 +14,10 @@ type Table struct {
 	Sites   map[string]*Site // by the address of the listener as configured
 	Trusted []netip.Prefix   // peers whose forwarding fields are believed
 	Limits  Limits
+
+	// Certificates reads the client's certificate from what a trusted peer
+	// says; nil takes the certificate of the TLS connection.
+	Certificates *CertificateHeader
 }
 
 // Limits bounds a request's head.

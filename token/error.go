@@ -215,7 +215,7 @@ type Error struct {
 
 	ACR    []string      // with InsufficientAuthn: what would do, the best first (RFC 9470 section 3)
 	MaxAge time.Duration // with InsufficientAuthn: how old the authentication may be; 0 for any age
-	Nonce  string        // with UseDPoPNonce: what the next proof must carry (RFC 9449 section 9)
+	Nonce  string        // with UseDPoPNonce, and InvalidDPoPProof where nonces are needed: what the next proof must carry (RFC 9449 section 9)
 
 	cause error
 }

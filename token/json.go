@@ -430,11 +430,6 @@ func hex4(text string, at int) (rune, bool) {
 	if at+4 > len(text) {
 		return 0, false
 	}
-	for _, c := range []byte(text[at : at+4]) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-			return 0, false
-		}
-	}
 	n, err := strconv.ParseUint(text[at:at+4], 16, 32)
 	return rune(n), err == nil
 }

@@ -17,9 +17,15 @@ var checks = []struct {
 	{checkIssuer, func(l *token.Trace, _ *Resource, t *verified, _ time.Time) { l.Text(token.ReasonIssuer, t.Issuer) }},
 	{checkRequired, noteRequired},
 	{checkKind, noteKind},
-	{checkExpiry, func(l *token.Trace, _ *Resource, t *verified, now time.Time) { l.Time(token.ReasonExpired, t.Expiry, now) }},
-	{checkNotBefore, func(l *token.Trace, _ *Resource, t *verified, now time.Time) { l.Time(token.ReasonNotYet, t.NotBefore, now) }},
-	{checkIssuedAt, func(l *token.Trace, _ *Resource, t *verified, now time.Time) { l.Time(token.ReasonIssuedAt, t.IssuedAt, now) }},
+	{checkExpiry, func(l *token.Trace, _ *Resource, t *verified, now time.Time) {
+		l.Time(token.ReasonExpired, t.Expiry, now)
+	}},
+	{checkNotBefore, func(l *token.Trace, _ *Resource, t *verified, now time.Time) {
+		l.Time(token.ReasonNotYet, t.NotBefore, now)
+	}},
+	{checkIssuedAt, func(l *token.Trace, _ *Resource, t *verified, now time.Time) {
+		l.Time(token.ReasonIssuedAt, t.IssuedAt, now)
+	}},
 	{checkLifetime, func(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 		l.Text(token.ReasonLifetime, t.Expiry.Sub(t.IssuedAt).String())
 	}},

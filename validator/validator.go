@@ -319,18 +319,26 @@ func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 }
 
 // confirm checks that the caller may use the token: a token bound to a key is
-// never a bearer token, and the DPoP scheme is for bound tokens only (RFC 9449
-// sections 7.1 and 7.2). A binding nobody here can check refuses.
+// never a bearer token, and the DPoP scheme is for tokens bound to a key only
+// (RFC 9449 sections 7.1 and 7.2). A token bound to a certificate stays with the
+// Bearer scheme (RFC 8705 section 3); one bound in both ways needs both, and the
+// certificate is looked at first, so that no proof is used up for nothing. A
+// binding nobody here can check refuses.
 func (v *Validator) confirm(ctx context.Context, cred token.Credential, digest [32]byte, cnf token.Confirmation, now time.Time) (token.Binding, string, error) {
 	switch {
 	case !cnf.Present && cred.Scheme == token.Bearer:
 		return token.Unbound, "", nil
-	case cnf.X5T != "":
+	case cnf.X5T != "" && !holdsCertificate(cred, cnf.X5T):
 		return 0, "", token.Refuse(token.InvalidToken, token.ReasonMTLSBinding)
+	case cnf.X5T != "" && cnf.JKT == "" && cred.Scheme == token.Bearer:
+		return token.BoundMTLS, "", nil
 	case cnf.JKT == "" || cred.Scheme != token.DPoP || v.dpop == nil:
 		return 0, "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
 	next, err := v.dpop.Confirm(ctx, cred, digest, cnf.JKT, now)
+	if cnf.X5T != "" {
+		return token.BoundDPoP | token.BoundMTLS, next, err
+	}
 	return token.BoundDPoP, next, err
 }
 

@@ -162,6 +162,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.mu.Unlock()
 	g.metrics.Bind(compiled.table, compiled.issuers) // before anything is counted for new issuers
 	g.stores.keys.Configure(compiled.sources)
+	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.metrics.Insecure(file.Insecure())
 	g.gates.Set(compiled.table)
 	if g.path != "" {
