@@ -82,10 +82,11 @@ func (d *Detail) isHere(element token.Value, identifiers []string) bool {
 	return false
 }
 
+// hasText compares with text that is not empty.
 func hasText(element token.Value, name, want string) bool {
 	v, _ := element.Member(name)
-	text, ok := v.Text()
-	return ok && text == want
+	text, _ := v.Text()
+	return text == want
 }
 
 // hasTexts tells whether all of want are in the list called name.

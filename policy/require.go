@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -138,7 +139,7 @@ func checkActor(r *Route, p *token.Principal, _ time.Time) *token.Error {
 		return forbid(token.ReasonActor)
 	}
 	if iss, found := act.Member("iss"); found {
-		if issuer, ok := iss.Text(); !ok || issuer != p.Claims.Issuer {
+		if issuer, _ := iss.Text(); issuer != p.Claims.Issuer {
 			return forbid(token.ReasonActor)
 		}
 	}
@@ -168,7 +169,7 @@ func compileRules(claims map[string][]string) []rule {
 
 func checkRules(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	for _, rule := range r.demands.rules {
-		if v, found := p.Lookup(rule.path); !found || !rule.holds(v) {
+		if v, _ := p.Lookup(rule.path); !rule.holds(v) {
 			return forbid(token.ReasonRule)
 		}
 	}
@@ -178,13 +179,10 @@ func checkRules(r *Route, p *token.Principal, _ time.Time) *token.Error {
 // noteRules goes no further than the rule that fails.
 func noteRules(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
 	for _, rule := range r.demands.rules {
-		v, found := p.Lookup(rule.path)
-		if !found {
-			v = "absent"
-		}
-		trace.Text(token.ReasonRule, rule.path+" "+string(v))
+		v, _ := p.Lookup(rule.path)
+		trace.Text(token.ReasonRule, rule.path+" "+string(cmp.Or(v, "absent")))
 		trace.Want(rule.values)
-		if !found || !rule.holds(v) {
+		if !rule.holds(v) {
 			return
 		}
 	}

@@ -172,6 +172,10 @@ func TestActor(t *testing.T) {
 		wantAnswer(t, r, members, want)
 	}
 	wantAnswer(t, routeOf(t, Options{Subjects: []string{"u"}}, Resource{}), `"sub":"u","act":"malformed"`, "")
+	empty := routeOf(t, Options{Actors: []string{""}}, Resource{}) // who is not named has no empty name
+	for _, members := range []string{``, `"act":{}`, `"act":{"sub":1}`} {
+		wantAnswer(t, empty, members, noActor)
+	}
 }
 
 func TestRules(t *testing.T) {

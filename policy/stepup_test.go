@@ -31,6 +31,14 @@ func TestACR(t *testing.T) {
 	}
 }
 
+// An empty class is a class, and not what is absent.
+func TestEmptyACR(t *testing.T) {
+	r := routeOf(t, Options{ACR: []string{""}}, Resource{})
+	wantAnswer(t, r, `"acr":""`, "")
+	wantAnswer(t, r, `"acr":1`, "insufficient_user_authentication acr acr=[]")
+	wantAnswer(t, r, ``, "insufficient_user_authentication acr acr=[]")
+}
+
 func TestAMR(t *testing.T) {
 	r := routeOf(t, Options{AMR: []string{"otp", "pwd"}}, Resource{})
 	const weak = "insufficient_user_authentication amr"

@@ -86,10 +86,7 @@ func (o *Object) Lookup(path string) (Value, bool) {
 	if v, found := o.Get(path); found {
 		return v, true
 	}
-	name, rest, dotted := strings.Cut(path, ".")
-	if !dotted {
-		return "", false
-	}
+	name, rest, _ := strings.Cut(path, ".")
 	v, _ := o.Get(name)
 	return v.lookup(rest)
 }

@@ -82,3 +82,10 @@ func TestLookupAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", allocations)
 	}
 }
+
+// Claims that come from nowhere hold nothing.
+func TestLookupInNothing(t *testing.T) {
+	if v, found := new(Claims).Lookup("a.b"); found {
+		t.Errorf("got %q", v)
+	}
+}
