@@ -7,6 +7,7 @@
 package validator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,7 +188,7 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if !cred.Present() {
 		return nil, "", token.Refuse(token.CredentialRequired, token.ReasonMissing)
 	}
-	cred.Trace.Octets(token.ReasonTooLong, len(cred.Raw))
+	cred.Trace.Count(token.ReasonTooLong, len(cred.Raw), "octets")
 	if len(cred.Raw) > r.limit {
 		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
 	}
@@ -325,6 +326,10 @@ func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 // certificate is looked at first, so that no proof is used up for nothing. A
 // binding nobody here can check refuses.
 func (v *Validator) confirm(ctx context.Context, cred token.Credential, digest [32]byte, cnf token.Confirmation, now time.Time) (token.Binding, string, error) {
+	if cnf.X5T != "" {
+		cred.Trace.Text(token.ReasonMTLSBinding, cmp.Or(cred.Certificate, "no certificate"))
+		cred.Trace.Want([]string{cnf.X5T})
+	}
 	switch {
 	case !cnf.Present && cred.Scheme == token.Bearer:
 		return token.Unbound, "", nil
