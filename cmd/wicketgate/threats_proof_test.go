@@ -22,7 +22,7 @@ import (
 var (
 	proofThreats = []conformanceRow{
 		{"D-01", threatD01}, {"D-02", threatD02}, {"D-03", threatD03}, {"D-04", threatD04}, {"D-05", threatD05}, {"D-06", threatD06},
-		{"D-07", rowD07}, {"D-08", threatD08}, {"D-09", threatD09}, {"D-10", threatD10}, {"D-11", threatD11}, {"D-12", threatD12},
+		{"D-07", threatD07}, {"D-08", threatD08}, {"D-09", threatD09}, {"D-10", threatD10}, {"D-11", threatD11}, {"D-12", threatD12},
 		{"D-13", threatD13}, {"D-14", threatD14}, {"D-15", threatD15}, {"D-16", threatD16}, {"D-17", threatD17}, {"D-18", threatD18},
 		{"D-19", threatD19}, {"D-20", threatD20}, {"D-21", threatD21}, {"D-22", threatD22}, {"D-23", threatD23}, {"D-24", threatD24},
 		{"D-25", threatD25}, {"D-30", threatD30}, {"D-31", threatD31}, {"D-34", threatD34}, {"D-43", threatD43}, {"D-44", threatD44},
