@@ -84,6 +84,9 @@ func TestMaxAge(t *testing.T) {
 	} {
 		wantAnswer(t, r, members, want)
 	}
+	century := routeOf(t, Options{MaxAge: 100 * 365 * 24 * time.Hour}, Resource{})
+	wantAnswer(t, century, `"auth_time":0`, "")
+	wantAnswer(t, century, `"auth_time":-1`, "insufficient_user_authentication auth_time max_age=876000h0m0s")
 
 	// The issuer's clock runs ahead of ours by 20 s, which its iat shows too.
 	for members, want := range map[string]string{
