@@ -33,7 +33,7 @@ type Outcome struct {
 	Gate     *Gate        // nil when the request did not get as far
 	Door     *token.Error // the refusal at the door, before any route
 	Decision *Decision    // nil when refused at the door
-	Status   int          // as sent to the client
+	Status   int          // as sent to the client, or what it means where gRPC is told 200
 	Written  int64        // octets of the body
 	Duration time.Duration
 	Overhead time.Duration // until the request was handed on or answered: our own part
@@ -93,7 +93,7 @@ func exchangeOf(ctx context.Context) *exchange {
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
-	rec := &recorder{ResponseWriter: w}
+	rec := &recorder{ResponseWriter: w, request: r}
 	defer v.finish(r, ex, rec)
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
@@ -216,6 +216,9 @@ func modifyResponse(resp *http.Response) error {
 	return nil
 }
 
+// statusClientClosed is for the log only: the client has gone.
+const statusClientClosed = 499
+
 // upstreamFailed answers when there is no response to relay.
 func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	ex := exchangeOf(r.Context())
@@ -225,8 +228,7 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	var timeout net.Error
 	switch {
 	case r.Context().Err() != nil:
-		// The client has gone; 499 is for the log only.
-		answer(w, 499, "client_closed_request", "")
+		answer(w, statusClientClosed, "client_closed_request", "")
 	case ex != nil && ex.broken.Load():
 		answer(w, http.StatusBadRequest, string(token.InvalidRequest), "the request's body is malformed")
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -240,6 +242,7 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 // flushing and deadlines.
 type recorder struct {
 	http.ResponseWriter
+	request *http.Request // for the form of an answer of ours
 	status  int
 	written int64
 	last    bool // the connection closes after this answer
