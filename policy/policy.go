@@ -109,6 +109,9 @@ func (r *Route) UpstreamPath(raw string) string {
 // Authorize holds a verified caller against the route as of now. A nil error allows.
 // Scopes are compared for equality only (RFC 6749 section 3.3).
 func (r *Route) Authorize(p *token.Principal, _ time.Time) *token.Error {
+	if refusal := r.unbound(p.Binding); refusal != nil {
+		return refusal
+	}
 	enough := true
 	for _, s := range r.All {
 		enough = enough && p.Scope.Has(s)
