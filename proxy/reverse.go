@@ -81,6 +81,8 @@ type exchange struct {
 	started  time.Time
 	broken   atomic.Bool // the client's body
 	outcome  Outcome
+
+	interaction string // the value of HeaderInteraction, or empty
 }
 
 type exchangeKey struct{}
@@ -95,6 +97,10 @@ func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
 	rec := &recorder{ResponseWriter: w, request: r}
 	defer v.finish(r, ex, rec)
+	if ex.table != nil && ex.table.Interactions {
+		ex.interaction = interactionOf(r.Header)
+		rec.interaction = ex.interaction
+	}
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
 	// does not even tell whether it was.
@@ -246,6 +252,8 @@ type recorder struct {
 	status  int
 	written int64
 	last    bool // the connection closes after this answer
+
+	interaction string // goes into the answer, whoever makes it
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -255,6 +263,9 @@ func (r *recorder) WriteHeader(status int) {
 		r.status = status
 		if r.last { // only now: httputil clears the header after each 1xx
 			r.Header().Set("Connection", "close")
+		}
+		if r.interaction != "" {
+			r.Header()[HeaderInteraction] = []string{r.interaction}
 		}
 	}
 	r.ResponseWriter.WriteHeader(status)

@@ -14,6 +14,8 @@ type Table struct {
 	Sites   map[string]*Site // by the address of the listener as configured
 	Trusted []netip.Prefix   // peers whose forwarding fields are believed
 	Limits  Limits
+
+	Interactions bool // every request and answer carries HeaderInteraction
 }
 
 // Limits bounds a request's head.

@@ -62,6 +62,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	}
 	for i, issuer := range c.Issuers {
 		source, err := sourceOf(issuer)
+		source.CipherSuites = cipherSuites(c)
 		if err != nil {
 			problems = append(problems, c.ErrorAt(fmt.Sprintf("issuers[%d].ca_file", i), err.Error()))
 		}
@@ -123,7 +124,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []string) (*proxy.Table, error) {
 	t := &proxy.Table{
 		Sites:   make(map[string]*proxy.Site),
-		Trusted: c.TrustedProxies,
+		Trusted: c.TrustedProxies, Interactions: c.FAPI(),
 		Limits: proxy.Limits{
 			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
 		},
@@ -240,6 +241,7 @@ func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 	list := make([]*proxy.Forward, len(routes))
 	for i, route := range routes {
 		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
+		ownInteraction(c, list[i])
 		for _, resource := range c.Resources {
 			list[i].Ours(resource.Forward.Headers)
 			for _, other := range resource.Routes {

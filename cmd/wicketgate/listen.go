@@ -111,7 +111,8 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 		return one, err
 	}
 	h.TLSConfig = &tls.Config{
-		MinVersion: tls.VersionTLS12,
+		MinVersion:   tls.VersionTLS12,
+		CipherSuites: cipherSuites(g.file),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return s.certificate.Load(), nil
 		},
