@@ -14,7 +14,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch bench e2e image image-test deps ci
+.PHONY: help build test race fuzz lint arch bench e2e grpc image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench: ## time decisions for BENCHTIME (1s) each, then whole requests against a 
 
 e2e: ## run a real authorization server, client and upstream through the gate (needs node and nginx)
 	e2e/run.sh
+
+grpc: ## run a real gRPC client and service through the gate (a module of its own)
+	cd e2e/grpc && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 image: ## build the container image IMAGE with BUILDER (docker)
 	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
