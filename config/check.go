@@ -53,6 +53,9 @@ func (c *checker) check() {
 	}
 	c.distinct("resources", "identifier", len(c.Resources), func(i int) string { return c.Resources[i].Identifier })
 	c.distinct("resources", "name", len(c.Resources), func(i int) string { return c.Resources[i].Name })
+	if c.FAPI() {
+		c.fapi()
+	}
 	c.listeners()
 	c.nonces()
 }
@@ -296,8 +299,10 @@ func (c *checker) forward(path string, f Forward) {
 			c.badKey(at, "is no header name", "letters, digits and hyphens")
 		case slices.Contains(ours, normal):
 			c.badKey(at, "is set for every request already", "")
-		case slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-forwarded-"):
+		case slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-forwarded-") || strings.HasPrefix(normal, "grpc-"):
 			c.badKey(at, "is a header with a meaning of its own", "take another name, like X-Auth-Email")
+		case strings.HasSuffix(normal, "-bin"):
+			c.badKey(at, "ends in -bin, which gRPC takes for base64", "take another name, like X-Auth-Email")
 		case seen[normal] != "":
 			c.badKey(at, "is read as "+seen[normal]+" by some servers", "")
 		}
