@@ -121,6 +121,9 @@ func (r *Route) Authorize(p *token.Principal, _ time.Time) *token.Error {
 	return e
 }
 
+// Needs lists the scopes a caller who has none should ask for.
+func (r *Route) Needs() token.Scopes { return r.needed(nil) }
+
 // needed lists everything the route wants in one go (RFC 6750 section 3.1), so
 // that a client asks once. Of alternatives it names the one the caller has, or
 // else the operator's first.

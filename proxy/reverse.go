@@ -74,6 +74,7 @@ type exchange struct {
 	gate     *Gate
 	request  Request
 	query    string // with its question mark
+	origins  []string
 	decision Decision
 	forward  *Forward
 	fields   []field
@@ -92,8 +93,8 @@ func exchangeOf(ctx context.Context) *exchange {
 
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
-	rec := &recorder{ResponseWriter: w}
+	ex := &exchange{started: time.Now(), table: v.options.Switch.Table(), origins: r.Header["Origin"]}
+	rec := &recorder{ResponseWriter: w, exchange: ex}
 	defer v.finish(r, ex, rec)
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
@@ -243,6 +244,8 @@ type recorder struct {
 	status  int
 	written int64
 	last    bool // the connection closes after this answer
+
+	exchange *exchange
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -250,6 +253,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && status >= 200 {
 		r.status = status
+		r.exchange.dress(r.Header())
 		if r.last { // only now: httputil clears the header after each 1xx
 			r.Header().Set("Connection", "close")
 		}

@@ -51,6 +51,8 @@ func (r Realm) challenge(name string, scheme Scheme, e *Error, told bool) string
 		if len(e.Scope) > 0 {
 			attribute("scope", e.Scope.String())
 		}
+	} else if e.Code == CredentialRequired && len(e.Scope) > 0 {
+		attribute("scope", e.Scope.String())
 	}
 	if scheme == DPoP && len(r.Algorithms) > 0 {
 		attribute("algs", strings.Join(r.Algorithms, " "))

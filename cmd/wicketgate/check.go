@@ -39,6 +39,9 @@ func (c *checkCommand) Run(a *app) error {
 	if err != nil {
 		return a.complain(err)
 	}
+	for _, f := range file.Filled() {
+		fmt.Fprintf(a.stdout, "filled: %s: %s (preset: %s)\n", f.Path, f.Value, f.Preset)
+	}
 	failed := false
 	for _, w := range file.Warnings() {
 		fmt.Fprintf(a.stdout, "warning: %s: %s\n", w.Path, w.Message)
