@@ -241,6 +241,7 @@ func testPRM05(t *testing.T) {
 		"algorithms":            {edits(on, func(s string) string { return s + "dpop: {algorithms: [PS256, ES384]}\n" }), "dpop_signing_alg_values_supported", `["PS256","ES384"]`},
 		"dpop on some":          {on, "dpop_bound_access_tokens_required", ""},
 		"dpop on all":           {edits(on, onlyRoutes("{path: /a, binding: dpop}", "{path: /b, binding: dpop}", "{path: /c, public: true}")), "dpop_bound_access_tokens_required", "true"},
+		"dpop on the last":      {edits(on, onlyRoutes("{path: /a}", "{path: /b, binding: dpop}")), "dpop_bound_access_tokens_required", ""},
 		"bound somehow":         {edits(on, onlyRoutes("{path: /a, binding: required}")), "dpop_bound_access_tokens_required", ""},
 		"all public":            {edits(on, onlyRoutes("{path: /a, public: true}")), "dpop_bound_access_tokens_required", ""},
 		"public, no algorithms": {edits(on, onlyRoutes("{path: /a, public: true}")), "dpop_signing_alg_values_supported", ""},
