@@ -47,7 +47,7 @@ func (v *visitor) get(location string, into any) int {
 	return resp.StatusCode
 }
 
-func (v *visitor) call(server, bearer string) *http.Response {
+func (v *visitor) call(server, bearer string) *reply {
 	v.t.Helper()
 	req, err := http.NewRequestWithContext(v.t.Context(), http.MethodPost, server, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
 	if err != nil {
@@ -61,15 +61,18 @@ func (v *visitor) call(server, bearer string) *http.Response {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	_ = resp.Body.Close()
-	return resp
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return &reply{resp, string(body)}
 }
 
 var attributeForm = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
 // hint reads an attribute of the first challenge.
-func hint(resp *http.Response, name string) string {
+func hint(resp *reply, name string) string {
 	for _, a := range attributeForm.FindAllStringSubmatch(resp.Header.Get("WWW-Authenticate"), -1) {
 		if a[1] == name {
 			return a[2]
