@@ -187,6 +187,7 @@ func (c *checker) resource(path string, r *Resource) {
 	c.forward(path+".forward", r.Forward)
 	c.hierarchy(path+".scope_hierarchy", r.ScopeHierarchy)
 	c.routes(path, r)
+	c.published(path, r)
 }
 
 // identifier returns the origin that a URL of the web as identifier implies,
@@ -370,16 +371,7 @@ func (c *checker) route(path string, r *Route) {
 		}
 	}
 	for i, m := range r.Methods {
-		at := fmt.Sprintf("%s.methods[%d]", path, i)
-		switch upper := strings.ToUpper(m); {
-		case m == "":
-		case !headerName.MatchString(m):
-			c.bad(at, "is no method", "")
-		case upper == "CONNECT" || upper == "TRACE":
-			c.bad(at, "is refused everywhere", "remove it")
-		case m != upper:
-			c.bad(at, "methods are upper-case", "write "+c.suggest(at, upper, "it so"))
-		}
+		c.method(fmt.Sprintf("%s.methods[%d]", path, i), m)
 	}
 	scopes := path + ".scopes"
 	if c.has(scopes+".all") || c.has(scopes+".any") {
@@ -387,6 +379,18 @@ func (c *checker) route(path string, r *Route) {
 		c.scopes(scopes+".any", r.Scopes.Any)
 	} else {
 		c.scopes(scopes, r.Scopes.All)
+	}
+}
+
+func (c *checker) method(path, m string) {
+	switch upper := strings.ToUpper(m); {
+	case m == "":
+	case !headerName.MatchString(m):
+		c.bad(path, "is no method", "")
+	case upper == "CONNECT" || upper == "TRACE":
+		c.bad(path, "is refused everywhere", "remove it")
+	case m != upper:
+		c.bad(path, "methods are upper-case", "write "+c.suggest(path, upper, "it so"))
 	}
 }
 

@@ -96,6 +96,10 @@ func refuseAtDoor(w http.ResponseWriter, e *token.Error) {
 // Answer writes the answer to a decision that did not allow: the one table of
 // RFC 6750 section 3, RFC 9449 section 7 and the manual.
 func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
+	if d.Verdict == Answered {
+		d.Reply.write(w)
+		return
+	}
 	if d.Verdict == Failed || d.Refusal == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(d.RetryAfter().Seconds())))
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", token.Refuse("", d.Reason()).Description())
@@ -103,12 +107,15 @@ func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
 	}
 	e := d.Refusal
 	if e.Code.OnChallenge() {
-		for _, line := range g.Realm.Challenges(e, d.Route.Schemes()) {
+		for _, line := range g.Realm.Challenges(g.naming(d), d.Route.Schemes()) {
 			w.Header().Add("WWW-Authenticate", line)
 		}
 	}
 	if nonce := d.nonce(); nonce != "" {
 		w.Header()[headerNonce] = []string{nonce}
+	}
+	if e.Code == token.MethodNotAllowed { // past the door only the metadata says so
+		w.Header().Set("Allow", metadataMethods)
 	}
 	code := string(e.Code)
 	if e.Code == token.CredentialRequired {

@@ -74,6 +74,7 @@ type exchange struct {
 	gate     *Gate
 	request  Request
 	query    string // with its question mark
+	origins  []string
 	decision Decision
 	forward  *Forward
 	fields   []field
@@ -95,8 +96,8 @@ func exchangeOf(ctx context.Context) *exchange {
 
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
-	rec := &recorder{ResponseWriter: w, request: r}
+	ex := &exchange{started: time.Now(), table: v.options.Switch.Table(), origins: r.Header["Origin"]}
+	rec := &recorder{ResponseWriter: w, request: r, exchange: ex}
 	defer v.finish(r, ex, rec)
 	if ex.table != nil && ex.table.Interactions {
 		ex.interaction = interactionOf(r.Header)
@@ -270,6 +271,7 @@ type recorder struct {
 	last    bool // the connection closes after this answer
 
 	interaction string // goes into the answer, whoever makes it
+	exchange    *exchange
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -281,6 +283,7 @@ func (r *recorder) WriteHeader(status int) {
 	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
+		r.exchange.dress(r.Header())
 		if r.last { // only now: httputil clears the header after each 1xx
 			r.Header().Set("Connection", "close")
 		}

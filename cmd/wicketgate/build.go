@@ -150,6 +150,7 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 		}
 		gate.Validator = v.For(validator.Audience{Any: r.Audiences, ByIssuer: r.AudiencesByIssuer})
 		gate.Realm = token.Realm{Name: r.Realm, Algorithms: algorithms}
+		problems = append(problems, describe(c, i, gate, algorithms))
 		listen := listenOf(c, r)
 		site := t.Sites[listen]
 		if site == nil {
