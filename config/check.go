@@ -181,6 +181,7 @@ func (c *checker) resource(path string, r *Resource) {
 	}
 	c.forward(path+".forward", r.Forward)
 	c.routes(path, r)
+	c.tokenSources(path+".token_sources", r)
 }
 
 // identifier returns the origin that a URL of the web as identifier implies,

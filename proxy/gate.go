@@ -30,6 +30,7 @@ type Gate struct {
 	Realm     token.Realm
 	Origins   []string // the origins the resource is known by, as dpop.Origin writes them
 	BehindTLS bool     // a terminator stands in front: the client spoke https
+	Sources   Sources  // where a token may be beside the Authorization field
 	Upstream  *Upstream
 	Forward   []*Forward // what the upstream is told, by Route.Index
 }
@@ -46,6 +47,7 @@ type Request struct {
 
 	Header      http.Header // all fields as the client sent them; not to be changed
 	Certificate string      // x5t#S256 of the client's certificate, or empty (RFC 8705 section 3.1)
+	Form        string      // the body, when Sources.Body is on and it is a form that may hold a token; else empty
 }
 
 // Verdict is the outcome of a decision. The zero Verdict refuses.
@@ -150,6 +152,9 @@ func (d *Decision) settle(p *token.Principal, err error, used token.Scheme) {
 // taken for an anonymous request.
 func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, *token.Error) {
 	cred, refusal := token.ReadAuthorization(req.Authorization)
+	if refusal == nil && g.Sources.on() {
+		cred, refusal = g.Sources.choose(req, cred)
+	}
 	switch {
 	case refusal != nil:
 		return cred, refusal
@@ -157,7 +162,7 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 		return cred, nil
 	case cred.Scheme&route.Schemes() == 0:
 		return cred, token.Refuse(token.CredentialRequired, token.ReasonMissing)
-	case hasQueryToken(req.RawQuery):
+	case !g.Sources.Query && hasQueryToken(req.RawQuery):
 		return cred, token.Refuse(token.InvalidRequest, token.ReasonTwoMethods).Using(cred.Scheme)
 	}
 	cred.Proofs, cred.Method, cred.Path, cred.Origins = req.Proofs, req.Method, req.RawPath, g.Origins

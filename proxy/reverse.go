@@ -80,6 +80,7 @@ type exchange struct {
 	trusted  bool
 	started  time.Time
 	broken   atomic.Bool // the client's body
+	body     io.Reader   // what was read ahead of it, and its rest; nil when nothing was
 	outcome  Outcome
 }
 
@@ -112,7 +113,11 @@ func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no configuration is in force")
 		return
 	}
-	if refusal := ex.enter(site, r); refusal != nil {
+	refusal := ex.enter(site, r)
+	if refusal == nil {
+		refusal = ex.takeForm(w, r)
+	}
+	if refusal != nil {
 		ex.outcome.Door = refusal
 		refuseAtDoor(w, refusal)
 		return
@@ -129,6 +134,7 @@ func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	ex.trusted = ex.table.trusts(peer(r))
 	ex.outcome.Overhead = time.Since(ex.started)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
+	ex.forwardBody(r)
 	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
 	if r.Header["Upgrade"] != nil {
 		// httputil answers an odd value by itself, before it asks us.
@@ -213,6 +219,7 @@ func modifyResponse(resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return errors.New("upstream switched protocols unasked")
 	}
+	keepPrivate(resp)
 	return nil
 }
 

@@ -178,6 +178,9 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 		gate.Origins = append(gate.Origins, normal)
 	}
 	var err error
+	if gate.Sources, err = sources(c, at, r, gate.Origins); err != nil {
+		return nil, err
+	}
 	gate.Upstream, err = s.upstreams.Open(r.Upstream, proxy.Timeouts{
 		Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
 	})
@@ -240,6 +243,9 @@ func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 	list := make([]*proxy.Forward, len(routes))
 	for i, route := range routes {
 		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
+		if name := r.TokenSources.Header; name != "" {
+			list[i].Ours(map[string]string{name: ""})
+		}
 		for _, resource := range c.Resources {
 			list[i].Ours(resource.Forward.Headers)
 			for _, other := range resource.Routes {
