@@ -50,7 +50,6 @@ func (ex *exchange) takeForm(w http.ResponseWriter, r *http.Request) *token.Erro
 	_ = control.SetReadDeadline(time.Now().Add(formTimeout)) // a server of ours can always
 	text, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
 	if err != nil {
-		w.Header().Set("Connection", "close")
 		return token.Refuse(token.InvalidRequest, token.ReasonBody)
 	}
 	_ = control.SetReadDeadline(time.Time{})

@@ -15,7 +15,7 @@ import (
 // is refused (RFC 6750 section 2).
 type Sources struct {
 	Cookie    string // a cookie's name
-	Header    string // name of a field with the bare token; Forward.Ours must know it too
+	Header    string // name, as http.CanonicalHeaderKey writes it, of a field with the bare token; Forward.Ours must know it too
 	Query     bool   // access_token in the query, RFC 6750 section 2.3
 	Body      bool   // access_token in a form, RFC 6750 section 2.2
 	WebSocket bool   // Sec-WebSocket-Protocol of a handshake
@@ -65,7 +65,7 @@ func (s *Sources) presented(req *Request) presented {
 		p.ambient = addFilled(&p, cookies)
 	}
 	if s.Header != "" {
-		addFilled(&p, req.Header[http.CanonicalHeaderKey(s.Header)])
+		addFilled(&p, req.Header[s.Header])
 	}
 	if s.Query {
 		addParameters(&p, req.RawQuery)

@@ -168,11 +168,15 @@ func bodyTaken(t *testing.T, f *fixture, token string) {
 		wantOK(t, f.submit(method, "/any/x", formType, "a=1&"+token, -1))
 		wantBody(t, f, "a=1", 3)
 	}
+	wantOK(t, f.form("/write", token, "Expect", "100-continue"))
+	wantBody(t, f, "", 0)
 	padding := strings.Repeat("a", 64<<10-len(token)-1)
 	wantOK(t, f.form("/write", padding+"&"+token))
 	wantBody(t, f, padding, int64(len(padding)))
-	wantOK(t, f.form("/write", token, "Expect", "100-continue"))
-	wantBody(t, f, "", 0)
+	// A body that is no form by its head is not asked for (HTTP-24).
+	for _, line := range []string{"Content-Type: " + formType + "\r\nContent-Length: 65537", "Content-Type: text/plain\r\nContent-Length: 10"} {
+		refused(t, f, 401, bare, bare, func() *reply { return parsed(t, f.raw(head("POST", "/write", line, "Expect: 100-continue"))) })
+	}
 }
 
 // bodyConditions breaks each condition of RFC 6750 section 2.2 in turn: alone
@@ -293,7 +297,7 @@ func queryPrivate(t *testing.T, f *fixture, at string) {
 }
 
 func testCRED13(t *testing.T) {
-	f := newFixture(t, withSources("{cookie: __Host-t, header: X-Api-Token}", "public_origins: [https://rs.example.com]",
+	f := newFixture(t, withSources("{cookie: __Host-t, header: x-API-token}", "public_origins: [https://rs.example.com]",
 		"cors: {origins: [https://app.example.com, https://odd.example.com:8443, 'null']}"))
 	at := f.AT(map[string]any{"scope": "read write"})
 	t.Run("cookie", func(t *testing.T) {
@@ -301,6 +305,9 @@ func testCRED13(t *testing.T) {
 	})
 	t.Run("other sites", func(t *testing.T) {
 		onBoth(t, f, func(t *testing.T, do clientCall) { cookieGuard(t, f, at, do) })
+		if got := seriesValue(t, f, `wicketgate_refusals_total{reason="cross_site"}`); got == "0" || got == "" {
+			t.Error("not counted")
+		}
 	})
 	t.Run("header", func(t *testing.T) {
 		onBoth(t, f, func(t *testing.T, do clientCall) { tokenHeader(t, f, at, do) })
@@ -359,7 +366,9 @@ func cookieRead(t *testing.T, f *fixture, at string, do clientCall) {
 
 func cookieGuard(t *testing.T, f *fixture, at string, do clientCall) {
 	send := func(method, path string, header ...string) func() *reply {
-		return func() *reply { return do(method, path, append([]string{"Cookie", "a=1; __Host-t=" + at}, header...)...) }
+		return func() *reply {
+			return do(method, path, append([]string{"Cookie", "a=1; __Host-t=" + at}, header...)...)
+		}
 	}
 	for _, header := range [][]string{
 		nil, {"Origin", "https://evil.example"}, {"Origin", "null"}, {"Origin", "https://rs.example.com.evil.example"}, {"Origin", "http://rs.example.com"},
@@ -515,7 +524,9 @@ func testCRED17(t *testing.T) {
 		} {
 			refused(t, f, 401, bare, bare, func() *reply { return f.do("GET", "/read", append(header, carrier...)...) })
 		}
-		refused(t, f, 401, bare, bare, func() *reply { return f.do("POST", "/any/x", append(carrier, "Connection", "Upgrade", "Upgrade", "websocket")...) })
+		refused(t, f, 401, bare, bare, func() *reply {
+			return f.do("POST", "/any/x", append(carrier, "Connection", "Upgrade", "Upgrade", "websocket")...)
+		})
 	})
 	t.Run("cookie", func(t *testing.T) { // cross-site WebSocket hijacking
 		for _, header := range [][]string{nil, {"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}, {"Origin", "null"}} {
@@ -551,7 +562,7 @@ func protocolCarriers(t *testing.T, f *fixture, at string, shake func(...string)
 		wantOK(t, shake("Sec-Websocket-Protocol", "chat", "Sec-Websocket-Protocol", carrier, "Sec-Websocket-Protocol", "b"))
 		wantSeen(t, f, "Sec-Websocket-Protocol", "chat, b")
 	}
-	for _, line := range []string{"bearer", "chat, bearer", "bearer, a:b", "base64url.bearer.authorization.k8s.io.", kubernetesBearer(at) + "=", kubernetesBearer("a b"), "access_token, ,"} {
+	for _, line := range []string{"bearer", "chat, bearer", "bearer, a:b", "base64url.bearer.authorization.k8s.io.", kubernetesBearer(at) + "=", "base64url.bearer.authorization.k8s.io.YWJjZB", kubernetesBearer("a b"), "access_token, ,"} {
 		refused(t, f, 400, "invalid_request", bare, func() *reply { return shake("Sec-Websocket-Protocol", line) })
 	}
 	refused(t, f, 401, "invalid_token", bare, func() *reply { return shake("Sec-Websocket-Protocol", "bearer, bad") })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/wicketgate/wicketgate/config"
@@ -13,7 +14,7 @@ import (
 // its own.
 func sources(c *config.File, at string, r config.Resource, origins []string) (proxy.Sources, error) {
 	s := proxy.Sources{
-		Cookie: r.TokenSources.Cookie, Header: r.TokenSources.Header,
+		Cookie: r.TokenSources.Cookie, Header: http.CanonicalHeaderKey(r.TokenSources.Header),
 		Query: r.TokenSources.Query, Body: r.TokenSources.Body, WebSocket: r.TokenSources.WebSocket,
 		Origins: slices.Clone(origins),
 	}
