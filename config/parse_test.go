@@ -166,6 +166,9 @@ func TestWarnings(t *testing.T) {
 			"resources: [{identifier: https://b.example.com, upstream: http://a, behind_tls: true}]\n",
 			[]string{"issuers[0].insecure_allow_any_audience", "issuers[0].insecure_http", "issuers[0].issuer", "issuers[1].insecure_http", "issuers[1].issuer"},
 			[]string{"insecure_allow_any_audience", "insecure_http"}},
+		"token sources": {"version: 1\nissuers: [{issuer: https://a.example.com}]\nresources: [{identifier: https://b.example.com, upstream: http://a, behind_tls: true,\n" +
+			"  token_sources: {cookie: __Host-t, header: X-Auth-Token, query: true, body: true, websocket: true}}]\n",
+			[]string{"resources[0].token_sources.body", "resources[0].token_sources.query"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := parse(t, "c.yaml", test.text)
