@@ -5,6 +5,8 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 # For the second half of bench: -requests, -rounds, -connections.
 BENCHFLAGS ?=
+# For mutants: -sample 1/10, -only token/jwt.go, -list, -v.
+MUTANTFLAGS ?=
 BUILDER   ?= docker
 IMAGE     ?= wicketgate:dev
 
@@ -14,7 +16,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch bench e2e grpc image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +42,12 @@ lint: ## gofmt, go vet and golangci-lint, pinned in internal/tools
 arch: ## check floors, doors, budgets and habits only
 	$(GO) test -count=1 ./internal/arch
 
+mutants: ## take out each check one at a time and see that a test fails (MUTANTFLAGS; takes an hour)
+	$(GO) run ./internal/mutants $(MUTANTFLAGS) token validator validator/dpop policy
+
+conformance: ## run the tests of every row of the conformance list and write docs/conformance.md
+	$(GO) run ./internal/conformance
+
 bench: ## time decisions for BENCHTIME (1s) each, then whole requests against a bare proxy
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 	$(GO) run ./internal/bench $(BENCHFLAGS)
@@ -49,6 +57,9 @@ e2e: ## run a real authorization server, client and upstream through the gate (n
 
 grpc: ## run a real gRPC client and service through the gate (a module of its own)
 	cd e2e/grpc && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+wycheproof: ## try the vectors of Wycheproof three ways each (needs the network or a filled module cache)
+	$(GO) test -count=1 -tags wycheproof ./internal/wycheproof
 
 image: ## build the container image IMAGE with BUILDER (docker)
 	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .

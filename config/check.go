@@ -42,6 +42,7 @@ func (c *checker) check() {
 			c.warn(fmt.Sprintf("trusted_proxies[%d]", i), "trusts everybody to say where a request comes from")
 		}
 	}
+	c.clientCertificates()
 	for i := range c.Issuers {
 		c.issuer(fmt.Sprintf("issuers[%d]", i), &c.Issuers[i])
 	}
@@ -56,6 +57,7 @@ func (c *checker) check() {
 		c.fapi()
 	}
 	c.listeners()
+	c.nonces()
 }
 
 // distinct wants n entries of list to differ in key, and warns where a slash at
@@ -183,6 +185,7 @@ func (c *checker) resource(path string, r *Resource) {
 		c.bad(path+".realm", "wants up to 256 printable ASCII characters without quotes and backslashes", "")
 	}
 	c.forward(path+".forward", r.Forward)
+	c.hierarchy(path+".scope_hierarchy", r.ScopeHierarchy)
 	c.routes(path, r)
 }
 
@@ -333,6 +336,7 @@ func (c *checker) routes(resource string, r *Resource) {
 	for i := range r.Routes {
 		route, path := &r.Routes[i], fmt.Sprintf("%s.routes[%d]", resource, i)
 		c.route(path, route)
+		c.rules(path, route)
 		c.forward(path+".forward", route.Forward)
 		if !c.has(path + ".forward.headers") {
 			route.Forward.Headers = r.Forward.Headers

@@ -35,12 +35,13 @@ var (
 	errEncoding    = errors.New("member is not canonical base64url of the right length")
 	errOffCurve    = errors.New("point is not on the curve")
 	errModulus     = errors.New("RSA modulus is too short, too long, even or not canonical")
+	errWeak        = errors.New("RSA modulus can be factored: CVE-2017-15361")
 	errExponent    = errors.New("RSA exponent is not an odd number from 3 to 2^31-1 in canonical form")
 	errUse         = errors.New("use is not sig")
 	errOperations  = errors.New("key_ops does not allow verify")
 	errKeyAlg      = errors.New("alg is not known or does not fit the key")
 	errKeyID       = errors.New("kid is not a string of at most 256 octets")
-	errCertificate = errors.New("x5c is malformed or holds another key")
+	errCertificate = errors.New("x5c is malformed, holds another key or is in a proof")
 	errDisagree    = errors.New("key is read differently by the JOSE library")
 )
 
@@ -115,6 +116,9 @@ func (k *Key) readRSA(jwk *token.Object, longest int) (canonical string, err err
 	}
 	if size < minRSA || n[0] == 0 || n[len(n)-1]&1 == 0 {
 		return "", errModulus
+	}
+	if weak(n) {
+		return "", errWeak
 	}
 	eText, e := octets(jwk, "e", 4)
 	exponent := 0

@@ -10,12 +10,17 @@ import (
 
 // ParseProofKey reads the jwk of a DPoP proof (RFC 9449 section 4.2): a public
 // RSA key of 2048 to 4096 bits, an EC key on P-256, P-384 or P-521, or an
-// Ed25519 key, with no private member, in canonical form. Its cost is bounded
-// by the length of text whatever the text says.
+// Ed25519 key, with no private member and no certificate, in canonical form.
+// Its cost is bounded by the length of text whatever the text says.
 func ParseProofKey(text string) (*Key, error) {
 	jwk, err := token.ParseObject(text)
 	if err != nil {
 		return nil, errNotObject
+	}
+	// Nobody would hold the certificate against the key (RFC 7517 section 4.7),
+	// and reading one that a stranger made is a risk for nothing.
+	if _, found := jwk.Get("x5c"); found {
+		return nil, errCertificate
 	}
 	k, _, err := readKey(jwk, maxProofRSA)
 	return k, err

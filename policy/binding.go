@@ -1,16 +1,20 @@
 package policy
 
-import "github.com/wicketgate/wicketgate/token"
+import (
+	"cmp"
+	"time"
 
-// unbound refuses a caller whose token is not bound to its sender as the route
-// wants it, and returns nil for one whose token is. It is the token that does
-// not do, so the answer is invalid_token: another scope or another user would
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// checkBinding wants a token that is bound to its sender in the route's way. It
+// is the token that does not do, so the answer is invalid_token: another scope or another user would
 // not help.
 //
 // An mtls route serves both schemes all the same: a token that is bound to a
 // certificate and to a key comes under DPoP.
-func (r *Route) unbound(b token.Binding) *token.Error {
-	enough := true
+func checkBinding(r *Route, p *token.Principal, _ time.Time) *token.Error {
+	enough, b := true, p.Binding
 	switch r.Binding {
 	case AnyBinding:
 	case DPoPBinding:
@@ -24,4 +28,12 @@ func (r *Route) unbound(b token.Binding) *token.Error {
 		return nil
 	}
 	return token.Refuse(token.InvalidToken, token.ReasonBinding)
+}
+
+// wantedBindings says what would do, by the route's binding.
+var wantedBindings = map[Binding][]string{DPoPBinding: {"dpop"}, MTLSBinding: {"mtls"}, BoundBinding: {"dpop", "mtls"}}
+
+func noteBinding(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	trace.Text(token.ReasonBinding, cmp.Or(p.Binding.String(), "none"))
+	trace.Want(wantedBindings[r.Binding])
 }

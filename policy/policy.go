@@ -85,6 +85,7 @@ type Route struct {
 
 	index   int
 	schemes token.Scheme
+	demands demands
 }
 
 // Matched reports whether this is a configured route. What nothing matches is
@@ -106,40 +107,11 @@ func (r *Route) UpstreamPath(raw string) string {
 	return cutPrefix(raw, r.StripPrefix)
 }
 
-// Authorize holds a verified caller against the route as of now. A nil error allows.
-// Scopes are compared for equality only (RFC 6749 section 3.3).
-func (r *Route) Authorize(p *token.Principal, _ time.Time) *token.Error {
-	if refusal := r.unbound(p.Binding); refusal != nil {
-		return refusal
-	}
-	enough := true
-	for _, s := range r.All {
-		enough = enough && p.Scope.Has(s)
-	}
-	if enough && (len(r.Any) == 0 || slices.ContainsFunc(r.Any, p.Scope.Has)) {
-		return nil
-	}
-	e := token.Refuse(token.InsufficientScope, token.ReasonScope)
-	e.Scope = r.needed(p.Scope)
-	return e
-}
-
-// needed lists everything the route wants in one go (RFC 6750 section 3.1), so
-// that a client asks once. Of alternatives it names the one the caller has, or
-// else the operator's first.
-func (r *Route) needed(have token.Scopes) token.Scopes {
-	need := slices.Clone(r.All)
-	if len(r.Any) == 0 {
-		return need
-	}
-	choice := r.Any[0]
-	if i := slices.IndexFunc(r.Any, have.Has); i >= 0 {
-		choice = r.Any[i]
-	}
-	if need.Has(choice) {
-		return need
-	}
-	return append(need, choice)
+// Authorize holds a verified caller against the route as of now. A nil error
+// allows. Where several things are amiss, the answer is the one that spares the
+// client a vain attempt: policy, then login and scope together.
+func (r *Route) Authorize(p *token.Principal, now time.Time) *token.Error {
+	return r.require(p, now)
 }
 
 // A Set is the compiled routes of one resource. It is immutable.
@@ -160,14 +132,14 @@ type node struct {
 
 // Compile builds the Set of one resource. With no routes everything needs a valid token and
 // nothing more. The error joins an *Error for each complaint.
-func Compile(options []Options, _ Resource) (*Set, error) {
+func Compile(options []Options, resource Resource) (*Set, error) {
 	s := &Set{nowhere: &Route{Options: Options{Name: "none"}, index: -1}}
 	if len(options) == 0 {
 		options = []Options{{Name: "default", Path: "/**"}}
 	}
 	var problems []error
 	for i, o := range options {
-		r := &Route{Options: o, index: i, schemes: token.Bearer | token.DPoP}
+		r := &Route{Options: o, index: i, schemes: token.Bearer | token.DPoP, demands: compileDemands(&o, resource)}
 		if o.Binding == DPoPBinding {
 			r.schemes = token.DPoP
 		}

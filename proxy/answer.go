@@ -107,6 +107,9 @@ func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
 			w.Header().Add("WWW-Authenticate", line)
 		}
 	}
+	if nonce := d.nonce(); nonce != "" {
+		w.Header()[headerNonce] = []string{nonce}
+	}
 	code := string(e.Code)
 	if e.Code == token.CredentialRequired {
 		code = ""

@@ -13,9 +13,11 @@ import (
 // size of its head, each before anything that costs more. It fills in ex and
 // returns nil, or the refusal.
 func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
+	ex.trace.Text(token.ReasonMethod, r.Method)
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		return token.Refuse(token.MethodNotAllowed, token.ReasonMethod)
 	}
+	ex.trace.Count(token.ReasonTarget, len(r.RequestURI), "octets")
 	if len(r.RequestURI) > ex.table.Limits.Target {
 		return token.Refuse(token.TargetTooLong, token.ReasonTarget)
 	}
@@ -23,6 +25,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if !ok {
 		return token.Refuse(token.InvalidRequest, token.ReasonTarget)
 	}
+	ex.trace.Text(token.ReasonHost, r.Host)
 	host, ok := NormalHost(r.Host)
 	if !ok {
 		return token.Refuse(token.InvalidRequest, token.ReasonHost)
@@ -30,6 +33,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if ex.gate = site.gate(host); ex.gate == nil {
 		return token.Refuse(token.Misdirected, token.ReasonHost)
 	}
+	ex.trace.Text(token.ReasonPath, target.path)
 	path, ok := policy.Canonical(target.path)
 	if !ok {
 		return token.Refuse(token.InvalidRequest, token.ReasonPath)
@@ -40,8 +44,10 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	ex.query = target.query
 	ex.request = Request{
 		Method: r.Method, Path: path, RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
-		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Header: r.Header,
+		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Header: r.Header, Trace: ex.trace,
 	}
+	ex.trusted = ex.table.trusts(peer(r))
+	ex.request.Certificate, ex.request.CertificateFault = ex.table.certificate(r, ex.trusted)
 	return nil
 }
 

@@ -4,6 +4,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,10 @@ type Request struct {
 
 	Header      http.Header // all fields as the client sent them; not to be changed
 	Certificate string      // x5t#S256 of the client's certificate, or empty (RFC 8705 section 3.1)
+
+	CertificateFault error // why a field that should name the certificate is not believed, or nil
+
+	Trace *token.Trace // notes what the checks look at; nil but in explain
 }
 
 // Verdict is the outcome of a decision. The zero Verdict refuses.
@@ -98,6 +103,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		}
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
+	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
 		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
@@ -117,9 +123,11 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	}
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
-		err = asError(d.Route.Authorize(p, time.Now()))
+		now := time.Now()
+		d.Route.Note(req.Trace, p, now)
+		err = asError(d.Route.Authorize(p, now))
 	}
-	d.settle(p, err, cred.Scheme)
+	d.settle(p, req.blame(err), cred.Scheme)
 	return d
 }
 
@@ -150,6 +158,7 @@ func (d *Decision) settle(p *token.Principal, err error, used token.Scheme) {
 // taken for an anonymous request.
 func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, *token.Error) {
 	cred, refusal := token.ReadAuthorization(req.Authorization)
+	req.Trace.Text(token.ReasonMissing, presented(cred.Scheme))
 	switch {
 	case refusal != nil:
 		return cred, refusal
@@ -161,7 +170,7 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 		return cred, token.Refuse(token.InvalidRequest, token.ReasonTwoMethods).Using(cred.Scheme)
 	}
 	cred.Proofs, cred.Method, cred.Path, cred.Origins = req.Proofs, req.Method, req.RawPath, g.Origins
-	cred.NonceNeeded, cred.Certificate = route.Nonce, req.Certificate
+	cred.NonceNeeded, cred.Certificate, cred.Trace = route.Nonce, req.Certificate, req.Trace
 	return cred, nil
 }
 
@@ -199,4 +208,15 @@ func unescapeName(name string) string {
 		out = append(out, c)
 	}
 	return string(out)
+}
+
+// presented says what a credential came as.
+func presented(s token.Scheme) string {
+	switch s {
+	case token.Bearer:
+		return "scheme Bearer"
+	case token.DPoP:
+		return "scheme DPoP"
+	}
+	return "none"
 }

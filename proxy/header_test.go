@@ -28,6 +28,8 @@ var (
 		"DPoP", "Upgrade", "Trailer", "X-SSL-Cert", "X-SSL-Client-Cert", "X-SSL-Client-Verify", "SSL-Client-Cert",
 		"SSL-Client-Verify", "SSL-Client-S-DN", "X-Client-Cert", "X-Client-Cert-Chain", "Client-Cert", "Client-Cert-Chain",
 		"X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info",
+		"X-SSL-Client-DER", "X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-Leaf", "X-Amzn-Mtls-Clientcert-Subject",
+		"X-ARR-ClientCert", "CF-Client-Cert-DER-Base64", "X-TLS-Client-Cert", "TLS-Client-Cert",
 	}
 	ownedNames = []string{"Content-Length", "Content-Type", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection"}
 )

@@ -79,7 +79,8 @@ type exchange struct {
 	fields   []field
 	trusted  bool
 	started  time.Time
-	broken   atomic.Bool // the client's body
+	broken   atomic.Bool  // the client's body
+	trace    *token.Trace // nil but in explain
 	outcome  Outcome
 
 	interaction string // the value of HeaderInteraction, or empty
@@ -113,15 +114,22 @@ func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	if ex.table != nil {
 		site = ex.table.Sites[v.options.Listen]
 	}
+	if ex.decide(w, r, site) {
+		v.forward(w, r, ex)
+	}
+}
+
+// decide reads r, asks the gate, and answers what is not allowed.
+func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (allowed bool) {
 	if site == nil {
 		w.Header().Set("Retry-After", "1")
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no configuration is in force")
-		return
+		return false
 	}
 	if refusal := ex.enter(site, r); refusal != nil {
 		ex.outcome.Door = refusal
 		refuseAtDoor(w, refusal)
-		return
+		return false
 	}
 	ex.decision = ex.gate.Decide(r.Context(), &ex.request)
 	ex.outcome.Decision, ex.outcome.Gate = &ex.decision, ex.gate
@@ -130,9 +138,13 @@ func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	}
 	if ex.decision.Verdict != Allowed {
 		ex.gate.Answer(w, &ex.decision)
-		return
+		return false
 	}
-	ex.trusted = ex.table.trusts(peer(r))
+	return true
+}
+
+// forward hands an allowed request to the upstream.
+func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	ex.outcome.Overhead = time.Since(ex.started)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
 	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
@@ -178,6 +190,7 @@ func (ex *exchange) tell() {
 // too, so that nobody takes its beginning for the whole.
 func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	p := recover()
+	hideCertificate(rec.Header())        // trailers go out after this
 	aborted := p == http.ErrAbortHandler //nolint:errorlint // net/http panics with this very value
 	cut := aborted || p != nil && rec.status != 0
 	if p != nil && !cut {
@@ -193,6 +206,7 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	if v.options.Decided != nil {
 		v.options.Decided(r, o)
 	}
+	dropNonceTrailer(rec.Header())
 	if cut {
 		panic(http.ErrAbortHandler)
 	}
@@ -214,11 +228,13 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var errUndecided = errors.New("request was not decided about")
 
-// modifyResponse refuses a change of protocol nobody asked for.
+// modifyResponse refuses a change of protocol nobody asked for, and speaks for
+// the gate where the upstream has no say.
 func modifyResponse(resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return errors.New("upstream switched protocols unasked")
 	}
+	replaceNonce(resp)
 	return nil
 }
 
@@ -259,6 +275,10 @@ type recorder struct {
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func (r *recorder) WriteHeader(status int) {
+	hideCertificate(r.Header())
+	if status < 200 {
+		delete(r.Header(), headerNonce) // the upstream's: httputil shows us no 1xx
+	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
 		if r.last { // only now: httputil clears the header after each 1xx

@@ -38,6 +38,8 @@ var prefixes = []struct {
 	{"x-forwarded-tls-client-cert", forbidden}, {"x-forwarded-client-cert", forbidden},
 	{"x-forwarded-", forwarding}, {"x-original-", forwarding}, {"x-rewrite-", forwarding}, {"x-envoy-", forwarding},
 	{"x-client-cert", forbidden}, {"client-cert", forbidden}, {"x-ssl-", forbidden}, {"ssl-client-", forbidden},
+	{"x-amzn-mtls-", forbidden}, {"x-arr-clientcert", forbidden}, {"cf-client-cert", forbidden},
+	{"x-tls-client-", forbidden}, {"tls-client-", forbidden},
 }
 
 // longName is more than any name or prefix above has.
@@ -81,7 +83,7 @@ func classify(name string, ours map[string]bool) class {
 	if c, found := exact[string(normal)]; found {
 		return c
 	}
-	if len(normal) < 5 || (normal[0] != 'x' && normal[0] != 'c' && normal[0] != 's') {
+	if len(normal) < 5 || (normal[0] != 'x' && normal[0] != 'c' && normal[0] != 's' && normal[0] != 't') {
 		return ordinary
 	}
 	for _, p := range prefixes {

@@ -16,6 +16,10 @@ type Table struct {
 	Limits  Limits
 
 	Interactions bool // every request and answer carries HeaderInteraction
+
+	// Certificates reads the client's certificate from what a trusted peer
+	// says; nil takes the certificate of the TLS connection.
+	Certificates *CertificateHeader
 }
 
 // Limits bounds a request's head.

@@ -1,6 +1,10 @@
 package token
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Realm renders challenges for one resource.
 type Realm struct {
@@ -50,6 +54,12 @@ func (r Realm) challenge(name string, scheme Scheme, e *Error, told bool) string
 		attribute("error_description", e.Description())
 		if len(e.Scope) > 0 {
 			attribute("scope", e.Scope.String())
+		}
+		if len(e.ACR) > 0 {
+			attribute("acr_values", strings.Join(e.ACR, " "))
+		}
+		if e.MaxAge > 0 {
+			attribute("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
 		}
 	}
 	if scheme == DPoP && len(r.Algorithms) > 0 {

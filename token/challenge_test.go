@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // challenge is one challenge as another reader takes it apart.
@@ -194,5 +195,38 @@ func TestReadChallengeIsStrict(t *testing.T) {
 	}
 	if c, err := readChallenge(`X a="b, c=d", e="="`); err != nil || c.attributes["a"] != "b, c=d" || c.attributes["e"] != "=" {
 		t.Errorf("got %v, %v", c, err)
+	}
+}
+
+// RFC 9470 section 3: acr_values in order of preference, max_age in seconds,
+// and scope where it is short as well, on the scheme the client used.
+func TestChallengeStepUp(t *testing.T) {
+	const told = `error="insufficient_user_authentication", error_description="a stronger authentication of the user is required"`
+	for _, row := range []struct {
+		name    string
+		refusal Error
+		want    string
+	}{
+		{"class", Error{ACR: []string{"gold", "silver"}}, `, acr_values="gold silver"`},
+		{"age", Error{MaxAge: 300 * time.Second}, `, max_age="300"`},
+		{"age of minutes and a half", Error{MaxAge: 90*time.Second + time.Second/2}, `, max_age="90"`},
+		{"all", Error{ACR: []string{"gold"}, MaxAge: time.Minute, Scope: Scopes{"read", "pay"}}, `, scope="read pay", acr_values="gold", max_age="60"`},
+		{"neither", Error{}, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			row.refusal.Code, row.refusal.Reason = InsufficientAuthn, ReasonACR
+			for used, want := range map[Scheme][]string{
+				Bearer: {"Bearer " + told + row.want, `DPoP algs="ES256 PS256"`},
+				DPoP:   {"Bearer", "DPoP " + told + row.want + `, algs="ES256 PS256"`},
+			} {
+				got := realm.Challenges(row.refusal.Using(used), Bearer|DPoP)
+				if !slices.Equal(got, want) {
+					t.Errorf("got  %q\nwant %q", got, want)
+				}
+				for _, line := range got {
+					checkChallenge(t, line)
+				}
+			}
+		})
 	}
 }

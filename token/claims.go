@@ -105,7 +105,7 @@ func NumericDate(v Value) (date time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.Unix(n, 0), n >= 0 && n <= latestDate && text[0] != '-'
+		return time.Unix(n, 0), n <= latestDate && text[0] != '-'
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || text[0] == '-' || f > latestDate {
@@ -147,8 +147,8 @@ func isDigest(text string) bool {
 	if len(text) != 43 || strings.ContainsAny(text, "\r\n") {
 		return false
 	}
-	sum, err := strictBase64.DecodeString(text)
-	return err == nil && len(sum) == 32
+	_, err := strictBase64.DecodeString(text)
+	return err == nil
 }
 
 // Scopes is a set of scope values (RFC 6749 section 3.3), case-sensitive.
@@ -178,23 +178,27 @@ func (s Scopes) Has(scope string) bool {
 // String joins the set as it goes on the wire.
 func (s Scopes) String() string { return strings.Join(s, " ") }
 
-// Binding says what the caller proved beside holding the token.
+// Binding says what the caller proved beside holding the token: a set, since a
+// token can be bound in both ways and then needs both.
 type Binding uint8
 
 // The bindings a principal can have.
 const (
-	Unbound   Binding = iota
-	BoundDPoP         // RFC 9449
-	BoundMTLS         // RFC 8705
+	Unbound   Binding = 0
+	BoundDPoP Binding = 1 // RFC 9449
+	BoundMTLS Binding = 2 // RFC 8705
 )
 
-// String is the value of the X-Auth-Binding header; empty for Unbound.
+// String is the value of the X-Auth-Binding header: the bindings separated by a
+// space, as scopes are; empty for Unbound.
 func (b Binding) String() string {
 	switch b {
 	case BoundDPoP:
 		return "dpop"
 	case BoundMTLS:
 		return "mtls"
+	case BoundDPoP | BoundMTLS:
+		return "dpop mtls"
 	case Unbound:
 	}
 	return ""

@@ -203,7 +203,7 @@ func TestScopes(t *testing.T) {
 }
 
 func TestBinding(t *testing.T) {
-	if Unbound.String() != "" || BoundDPoP.String() != "dpop" || BoundMTLS.String() != "mtls" || Binding(9).String() != "" {
+	if Unbound.String() != "" || BoundDPoP.String() != "dpop" || BoundMTLS.String() != "mtls" || (BoundDPoP|BoundMTLS).String() != "dpop mtls" || Binding(9).String() != "" {
 		t.Error("a binding is called something else")
 	}
 	var zero Principal

@@ -53,6 +53,8 @@ type Credential struct {
 	// Certificate is the x5t#S256 of the certificate the client holds the key
 	// of (RFC 8705 section 3.1), or empty.
 	Certificate string
+
+	Trace *Trace // notes what is looked at; nil but in explain
 }
 
 // Present reports whether there is a token.

@@ -113,15 +113,15 @@ const (
 	ReasonDPoPReplay    Reason = "dpop_replay"
 
 	ReasonBinding Reason = "binding"
-	ReasonACR     Reason = "acr"
-	ReasonAMR     Reason = "amr"
-	ReasonMaxAge  Reason = "auth_time"
-	ReasonScope   Reason = "scope"
 	ReasonClient  Reason = "client"
 	ReasonSubject Reason = "subject"
 	ReasonActor   Reason = "actor"
 	ReasonRule    Reason = "claim_rule"
 	ReasonDetails Reason = "authorization_details"
+	ReasonACR     Reason = "acr"
+	ReasonAMR     Reason = "amr"
+	ReasonMaxAge  Reason = "auth_time"
+	ReasonScope   Reason = "scope"
 	ReasonClaims  Reason = "claims_too_large"
 
 	ReasonKeysUnavailable   Reason = "jwks_unavailable"
@@ -178,15 +178,15 @@ var Reasons = []struct {
 	{ReasonDPoPSignature, "the DPoP proof's signature is not valid"},
 	{ReasonDPoPReplay, "the DPoP proof was used before"},
 	{ReasonBinding, "the access token must be bound to its sender"},
-	{ReasonACR, "a stronger authentication of the user is required"},
-	{ReasonAMR, "another method of authentication is required"},
-	{ReasonMaxAge, "a more recent authentication of the user is required"},
-	{ReasonScope, "the access token's scope does not suffice"},
 	{ReasonClient, "this client may not do this"},
 	{ReasonSubject, "this subject may not do this"},
 	{ReasonActor, "this actor may not do this for the subject"},
 	{ReasonRule, "the access token's claims do not suffice"},
 	{ReasonDetails, "the access token's authorization details do not suffice"},
+	{ReasonACR, "a stronger authentication of the user is required"},
+	{ReasonAMR, "another method of authentication is required"},
+	{ReasonMaxAge, "a more recent authentication of the user is required"},
+	{ReasonScope, "the access token's scope does not suffice"},
 	{ReasonClaims, "the access token's claims do not fit into header fields"},
 	{ReasonKeysUnavailable, "the issuer's keys are not available"},
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
@@ -215,7 +215,7 @@ type Error struct {
 
 	ACR    []string      // with InsufficientAuthn: what would do, the best first (RFC 9470 section 3)
 	MaxAge time.Duration // with InsufficientAuthn: how old the authentication may be; 0 for any age
-	Nonce  string        // with UseDPoPNonce: what the next proof must carry (RFC 9449 section 9)
+	Nonce  string        // with UseDPoPNonce, and InvalidDPoPProof where nonces are needed: what the next proof must carry (RFC 9449 section 9)
 
 	cause error
 }

@@ -80,22 +80,30 @@ func (o *Object) Members() []Member { return o.members }
 // is the whole remaining path wins over a step into an object, so that names
 // with dots in them can be reached.
 func (o *Object) Lookup(path string) (Value, bool) {
-	for o != nil {
-		if v, ok := o.Get(path); ok {
-			return v, true
-		}
-		name, rest, found := strings.Cut(path, ".")
-		if !found {
-			return "", false
-		}
-		v, ok := o.Get(name)
-		if !ok {
-			return "", false
-		}
-		o, _ = v.Object()
-		path = rest
+	if o == nil {
+		return "", false
 	}
-	return "", false
+	if v, found := o.Get(path); found {
+		return v, true
+	}
+	name, rest, dotted := strings.Cut(path, ".")
+	if !dotted {
+		return "", false
+	}
+	v, _ := o.Get(name)
+	return v.lookup(rest)
+}
+
+func (v Value) lookup(path string) (Value, bool) {
+	if m, found := v.Member(path); found {
+		return m, true
+	}
+	name, rest, dotted := strings.Cut(path, ".")
+	if !dotted {
+		return "", false
+	}
+	m, _ := v.Member(name)
+	return m.lookup(rest)
 }
 
 // IsNull reports whether the value is null.
@@ -421,11 +429,6 @@ func (s *scanner) escape() error {
 func hex4(text string, at int) (rune, bool) {
 	if at+4 > len(text) {
 		return 0, false
-	}
-	for _, c := range []byte(text[at : at+4]) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-			return 0, false
-		}
 	}
 	n, err := strconv.ParseUint(text[at:at+4], 16, 32)
 	return rune(n), err == nil

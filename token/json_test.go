@@ -287,6 +287,7 @@ func FuzzParseObject(f *testing.F) {
 				t.Fatalf("%q: %q is %s, encoding/json says %s", text, m.Name, m.Value, raw)
 			}
 			sameValue(t, m.Value)
+			sameWalk(t, m.Value)
 		}
 	})
 }

@@ -88,7 +88,7 @@ func dots(raw string) (first, second int, ok bool) {
 			second, count = i, 2
 		}
 	}
-	ok = count == 2 && first > 0 && second > first+1 && second < len(raw)-1
+	ok = first > 0 && second > first+1 && second < len(raw)-1
 	return first, second, ok
 }
 

@@ -9,19 +9,48 @@ import (
 )
 
 // checks is what a token must survive once its signature held, in order, on
-// every request.
+// every request, and what a trace notes of each.
 var checks = []struct {
-	name, spec string
-	run        func(*Resource, *verified, time.Time) *token.Error
+	run  func(*Resource, *verified, time.Time) *token.Error
+	note func(*token.Trace, *Resource, *verified, time.Time)
 }{
-	{"issuer", "RFC 9068 section 4", checkIssuer},
-	{"required claims", "RFC 9068 section 2.2", checkRequired},
-	{"kind of token", "RFC 8725 section 3.11", checkKind},
-	{"expiry", "RFC 7519 section 4.1.4, RFC 9068 section 4", checkExpiry},
-	{"not before", "RFC 7519 section 4.1.5", checkNotBefore},
-	{"issued at", "RFC 7519 section 4.1.6", checkIssuedAt},
-	{"lifetime", "RFC 9449 section 11.2", checkLifetime},
-	{"audience", "RFC 9068 section 4, RFC 7519 section 4.1.3", checkAudience},
+	{checkIssuer, func(l *token.Trace, _ *Resource, t *verified, _ time.Time) { l.Text(token.ReasonIssuer, t.Issuer) }},
+	{checkRequired, noteRequired},
+	{checkKind, noteKind},
+	{checkExpiry, func(l *token.Trace, _ *Resource, t *verified, now time.Time) {
+		l.Time(token.ReasonExpired, t.Expiry, now)
+	}},
+	{checkNotBefore, func(l *token.Trace, _ *Resource, t *verified, now time.Time) {
+		l.Time(token.ReasonNotYet, t.NotBefore, now)
+	}},
+	{checkIssuedAt, func(l *token.Trace, _ *Resource, t *verified, now time.Time) {
+		l.Time(token.ReasonIssuedAt, t.IssuedAt, now)
+	}},
+	{checkLifetime, func(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
+		l.Text(token.ReasonLifetime, t.Expiry.Sub(t.IssuedAt).String())
+	}},
+	{checkAudience, func(l *token.Trace, r *Resource, t *verified, _ time.Time) {
+		l.Texts(token.ReasonAudience, t.audience)
+		l.Want(r.wanted(t.issuer))
+	}},
+}
+
+func noteRequired(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
+	have := []string{}
+	for _, name := range [...]string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
+		if _, found := t.Lookup(name); found {
+			have = append(have, name)
+		}
+	}
+	l.Texts(token.ReasonClaim, have)
+}
+
+func noteKind(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
+	if t.issuer.Profile != JWT {
+		l.Text(token.ReasonKind, "an access token by its typ")
+		return
+	}
+	l.Text(token.ReasonKind, "no sign of another kind of JWT")
 }
 
 func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidToken, r) }
@@ -125,15 +154,21 @@ var errTyp = errors.New("profile rfc9068 takes typ at+jwt only; issuers[].profil
 // early refuses by what the token says of itself, before a key is looked for.
 // An expired token or one for somebody else costs no signature check that way;
 // all of it is judged again once the signature held.
-func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time) *token.Error {
+func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *token.Trace) *token.Error {
+	trace.Text(token.ReasonAlgorithm, u.Algorithm)
+	trace.Want(i.Algorithms)
 	if !i.allowed[jwks.Canonical(u.Algorithm)] {
 		return refuse(token.ReasonAlgorithm)
 	}
+	typ, _ := u.Header("typ")
+	trace.Value(token.ReasonType, typ)
 	if !i.acceptsType(u) {
 		return refuse(token.ReasonType).Because(errTyp)
 	}
 	if v, found := u.Untrusted("exp"); found {
-		if end, ok := token.NumericDate(v); !ok {
+		end, ok := token.NumericDate(v)
+		trace.Time(token.ReasonExpired, end, now)
+		if !ok {
 			return refuse(token.ReasonClaim)
 		} else if !now.Before(end.Add(i.Leeway)) {
 			return refuse(token.ReasonExpired)
@@ -141,13 +176,17 @@ func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time) *token.E
 	}
 	// A date of issue ahead of us would make a key look newer than the set.
 	if v, found := u.Untrusted("iat"); found {
-		if begin, ok := token.NumericDate(v); !ok {
+		begin, ok := token.NumericDate(v)
+		trace.Time(token.ReasonIssuedAt, begin, now)
+		if !ok {
 			return refuse(token.ReasonClaim)
 		} else if begin.Sub(now) > i.Leeway {
 			return refuse(token.ReasonIssuedAt)
 		}
 	}
 	if v, found := u.Untrusted("aud"); found && i.AudienceClaim == "aud" {
+		trace.Value(token.ReasonAudience, v)
+		trace.Want(r.wanted(i))
 		if list, ok := token.TextOrList(v); !ok || !r.accepts(i, list) {
 			return refuse(token.ReasonAudience)
 		}

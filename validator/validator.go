@@ -7,6 +7,7 @@
 package validator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,18 +188,22 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if !cred.Present() {
 		return nil, "", token.Refuse(token.CredentialRequired, token.ReasonMissing)
 	}
+	cred.Trace.Count(token.ReasonTooLong, len(cred.Raw), "octets")
 	if len(cred.Raw) > r.limit {
 		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
 	}
 	now, digest := time.Now(), cred.Digest()
 	seen, hit := r.recall(digest)
 	if !hit {
-		if seen, err = r.verify(ctx, cred.Raw, now); err != nil {
+		if seen, err = r.verify(ctx, cred, now); err != nil {
 			return nil, "", err
 		}
 	}
 	issuer = seen.issuer.Name
 	for _, c := range checks {
+		if cred.Trace != nil {
+			c.note(cred.Trace, r, seen, now)
+		}
 		if refusal := c.run(r, seen, now); refusal != nil {
 			return nil, issuer, refusal
 		}
@@ -230,24 +235,27 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 	return seen, hit
 }
 
-// verify parses raw, finds the issuer's key and checks the signature. What the
+// verify parses the token, finds the issuer's key and checks the signature. What the
 // token says of itself before that may refuse it, and does nothing else.
-func (r *Resource) verify(ctx context.Context, raw string, now time.Time) (*verified, error) {
-	u, err := token.ParseJWT(raw, r.limit)
+func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.Time) (*verified, error) {
+	cred.Trace.Text(token.ReasonMalformed, "three parts of base64url, two JSON objects")
+	u, err := token.ParseJWT(cred.Raw, r.limit)
 	if err != nil {
 		return nil, err
 	}
 	iss, _ := u.Untrusted("iss")
 	name, _ := iss.Text()
 	i := r.issuers[name]
+	cred.Trace.Value(token.ReasonIssuer, iss)
 	if i == nil {
 		return nil, token.Refuse(token.InvalidToken, token.ReasonIssuer)
 	}
-	if refusal := i.early(r, u, now); refusal != nil {
+	if refusal := i.early(r, u, now, cred.Trace); refusal != nil {
 		return nil, refusal
 	}
 	iat, _ := u.Untrusted("iat")
 	issued, _ := token.NumericDate(iat)
+	cred.Trace.Text(token.ReasonUnknownKey, u.KeyID)
 	keys, err := r.keys.Keys(ctx, i.Name, u.KeyID, jwks.Canonical(u.Algorithm), issued)
 	if errors.Is(err, jwks.ErrNoKey) {
 		return nil, token.Refuse(token.InvalidToken, token.ReasonUnknownKey)
@@ -255,6 +263,7 @@ func (r *Resource) verify(ctx context.Context, raw string, now time.Time) (*veri
 	if err != nil {
 		return nil, err
 	}
+	cred.Trace.Text(token.ReasonSignature, u.Algorithm)
 	return i.open(u, keys)
 }
 
@@ -311,18 +320,30 @@ func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 }
 
 // confirm checks that the caller may use the token: a token bound to a key is
-// never a bearer token, and the DPoP scheme is for bound tokens only (RFC 9449
-// sections 7.1 and 7.2). A binding nobody here can check refuses.
+// never a bearer token, and the DPoP scheme is for tokens bound to a key only
+// (RFC 9449 sections 7.1 and 7.2). A token bound to a certificate stays with the
+// Bearer scheme (RFC 8705 section 3); one bound in both ways needs both, and the
+// certificate is looked at first, so that no proof is used up for nothing. A
+// binding nobody here can check refuses.
 func (v *Validator) confirm(ctx context.Context, cred token.Credential, digest [32]byte, cnf token.Confirmation, now time.Time) (token.Binding, string, error) {
+	if cnf.X5T != "" {
+		cred.Trace.Text(token.ReasonMTLSBinding, cmp.Or(cred.Certificate, "no certificate"))
+		cred.Trace.Want([]string{cnf.X5T})
+	}
 	switch {
 	case !cnf.Present && cred.Scheme == token.Bearer:
 		return token.Unbound, "", nil
-	case cnf.X5T != "":
+	case cnf.X5T != "" && !holdsCertificate(cred, cnf.X5T):
 		return 0, "", token.Refuse(token.InvalidToken, token.ReasonMTLSBinding)
+	case cnf.X5T != "" && cnf.JKT == "" && cred.Scheme == token.Bearer:
+		return token.BoundMTLS, "", nil
 	case cnf.JKT == "" || cred.Scheme != token.DPoP || v.dpop == nil:
 		return 0, "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
 	next, err := v.dpop.Confirm(ctx, cred, digest, cnf.JKT, now)
+	if cnf.X5T != "" {
+		return token.BoundDPoP | token.BoundMTLS, next, err
+	}
 	return token.BoundDPoP, next, err
 }
 
@@ -334,14 +355,19 @@ func (v *Validator) Remembered() int {
 	return v.cache.Len()
 }
 
+// wanted is the audiences of which a token of i must name one.
+func (r *Resource) wanted(i *issuer) []string {
+	if want, own := r.audience.ByIssuer[i.Name]; own {
+		return want
+	}
+	return r.audience.Any
+}
+
 // accepts tells whether one of audience is wanted of tokens of i.
 func (r *Resource) accepts(i *issuer, audience []string) bool {
 	if i.AnyAudience {
 		return true
 	}
-	want, own := r.audience.ByIssuer[i.Name]
-	if !own {
-		want = r.audience.Any
-	}
+	want := r.wanted(i)
 	return slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(want, a) })
 }

@@ -23,6 +23,7 @@ import (
 type stores struct {
 	keys      *jwks.Cache
 	replays   *replay.Memory
+	nonces    *dpop.Nonces
 	upstreams *proxy.Upstreams
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
@@ -31,6 +32,7 @@ type stores struct {
 func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	s := &stores{
 		replays:   replay.NewMemory(c.DPoP.Replay.MaxEntries),
+		nonces:    dpop.NewNonces(),
 		upstreams: proxy.NewUpstreams(),
 		metrics:   metrics,
 		started:   time.Now(),
@@ -49,6 +51,7 @@ type plan struct {
 	sources   []jwks.Source
 	issuers   []string // names
 	validator *validator.Validator
+	nonces    []byte // the secret they are made with; nil for the process's own
 }
 
 // build compiles a configuration. It asks nobody anything, so that check can
@@ -70,7 +73,12 @@ func build(c *config.File, s *stores) (*plan, error) {
 		p.issuers = append(p.issuers, issuer.Name)
 		parts.Issuers = append(parts.Issuers, issuerOptions(issuer))
 	}
+	var err error
+	if p.nonces, err = nonceSecret(c); err != nil {
+		problems = append(problems, err)
+	}
 	proofs := dpop.Options{
+		Nonces: s.nonces,
 		MaxAge: c.DPoP.MaxAge, Future: c.DPoP.Future,
 		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.started,
 	}
@@ -130,6 +138,10 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 		},
 	}
 	var problems []error
+	var err error
+	if t.Certificates, err = certificateHeader(c); err != nil {
+		problems = append(problems, err)
+	}
 	for i, r := range c.Resources {
 		gate, err := buildGate(c, s, i)
 		if err != nil {
@@ -189,7 +201,10 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	for i, route := range r.Routes {
 		options[i] = routeOptions(route, c.DPoP.Nonce == "required")
 	}
-	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: r.Audiences, Implies: r.ScopeHierarchy}); err != nil {
+	if len(options) == 0 {
+		options = wholeResource(c)
+	}
+	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: append([]string{r.Identifier}, r.Audiences...), Implies: r.ScopeHierarchy}); err != nil {
 		return nil, routeErrors(c, at, err)
 	}
 	gate.Forward = forwards(c, r)
@@ -242,6 +257,9 @@ func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 	for i, route := range routes {
 		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
 		ownInteraction(c, list[i])
+		if c.MTLS.Name != "" {
+			list[i].Ours(map[string]string{c.MTLS.Name: ""})
+		}
 		for _, resource := range c.Resources {
 			list[i].Ours(resource.Forward.Headers)
 			for _, other := range resource.Routes {

@@ -36,6 +36,10 @@ func (c *checkCommand) Run(a *app) error {
 		return err
 	}
 	compiled, err := build(file, newStores(file, nil))
+	if file.TLS.On() {
+		_, problem := readHandshake(file)
+		err = errors.Join(err, problem)
+	}
 	if err != nil {
 		return a.complain(err)
 	}

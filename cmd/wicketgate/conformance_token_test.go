@@ -875,6 +875,7 @@ func rowJWT17(t *testing.T) {
 			t.Errorf("%s is told as %q", sub, got)
 		}
 	}
+	policySubjects(t)
 }
 
 func rowJWT20(t *testing.T) {
@@ -891,6 +892,7 @@ func rowJWT20(t *testing.T) {
 		r := f.do("GET", "/read", "Authorization", "Bearer "+f.AT(changes{"aud": composed, "scope": scope}))
 		f.wantError(t, r, before, http.StatusForbidden, "Bearer", "insufficient_scope")
 	}
+	policyCompares(t)
 }
 
 func rowJWT22(t *testing.T) {

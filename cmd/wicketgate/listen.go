@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
@@ -27,8 +28,9 @@ type servers struct {
 	failed  chan error // a listener ended by itself
 	running sync.WaitGroup
 
-	certificate atomic.Pointer[tls.Certificate]
-	metrics     *telemetry.Telemetry
+	handshake atomic.Pointer[tls.Config] // for the next connection
+	metrics   *telemetry.Telemetry
+	log       *zap.Logger
 }
 
 type server struct {
@@ -55,7 +57,7 @@ func serverTimeouts(c *config.File) timeouts {
 
 // listen binds every address. Nothing is served before start.
 func (g *gateway) listen() (_ *servers, err error) {
-	s := &servers{failed: make(chan error, 1), metrics: g.metrics}
+	s := &servers{failed: make(chan error, 1), metrics: g.metrics, log: g.log}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -111,29 +113,33 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 		return one, err
 	}
 	h.TLSConfig = &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		CipherSuites: cipherSuites(g.file),
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return s.certificate.Load(), nil
+		MinVersion: tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return s.handshake.Load(), nil
 		},
 	}
 	return one, nil
 }
 
-// reloadCertificates reads the key pair a configuration names. A pair that
-// does not match or cannot be read leaves the old one in force.
+// reloadCertificates reads the files that tls names. When one of them will not
+// do, all the old ones stay in force.
 func (s *servers) reloadCertificates(c *config.File) error {
 	if !c.TLS.On() {
 		return nil
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+	h, err := readHandshake(c)
 	if err != nil {
-		return c.ErrorAt("tls", err.Error())
+		return err
 	}
-	if leaf, err := x509.ParseCertificate(pair.Certificate[0]); err == nil {
-		s.metrics.Certificate("server", leaf.NotAfter)
+	for name, end := range h.ends {
+		s.metrics.Certificate(name, end)
 	}
-	s.certificate.Store(&pair)
+	if h.lists != nil {
+		h.lists.stale = sync.OnceFunc(func() { // once a reload: a client can try as often as it likes
+			s.log.Warn("clients are turned away: an authority has no revocation list of today", zap.String("setting", "tls.client_crl_file"))
+		})
+	}
+	s.handshake.Store(h.config)
 	return nil
 }
 

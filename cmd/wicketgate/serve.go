@@ -162,6 +162,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.mu.Unlock()
 	g.metrics.Bind(compiled.table, compiled.issuers) // before anything is counted for new issuers
 	g.stores.keys.Configure(compiled.sources)
+	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.metrics.Insecure(file.Insecure())
 	g.gates.Set(compiled.table)
 	if g.path != "" {
@@ -309,8 +310,6 @@ func (g *gateway) needsRestart(file *config.File) error {
 		return errors.New("restart needed: the listen addresses changed")
 	case old.TLS.On() != file.TLS.On():
 		return errors.New("restart needed: tls was switched on or off")
-	case old.Preset != file.Preset:
-		return errors.New("restart needed: preset changed")
 	case old.DPoP.Replay != file.DPoP.Replay:
 		return errors.New("restart needed: dpop.replay changed, and a new store would forget which proofs were used")
 	case file.DPoP.MaxAge > old.DPoP.MaxAge:

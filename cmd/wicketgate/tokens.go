@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/proxy"
 )
 
 // clientTimeout bounds a question to the demo issuer.
@@ -30,6 +31,7 @@ type tokenCommand struct {
 	Algorithm string        `name:"alg" help:"ES256, RS256, PS256 or EdDSA. Default: the issuer's."`
 	Claims    string        `help:"A JSON object laid over the claims; null removes one." placeholder:"JSON"`
 	DPoP      bool          `name:"dpop" help:"Bind the token to the client's key (RFC 9449)."`
+	Cert      string        `help:"Bind the token to the certificate in this PEM file (RFC 8705)." placeholder:"FILE"`
 	Key       string        `help:"The file of the client's key, made when there is none. Default: in the user's cache folder." placeholder:"FILE"`
 }
 
@@ -55,6 +57,13 @@ func (t *tokenCommand) Run(a *app) error {
 			return err
 		}
 		form.Set("jkt", key.Thumbprint())
+	}
+	if t.Cert != "" {
+		blocks, err := readBlocks(t.Cert, "CERTIFICATE")
+		if err != nil {
+			return fmt.Errorf("no certificate from --cert: %w", err)
+		}
+		form.Set("x5t#S256", proxy.Thumbprint(blocks[0])) // as with curl --cert, the client's comes first
 	}
 	raw, err := askToken(a.ctx, t.Issuer, form)
 	if err != nil {
@@ -95,6 +104,7 @@ type proofCommand struct {
 	Token  string `help:"The access token the proof goes with; its hash becomes ath." required:""`
 	Method string `default:"GET" help:"The request's method, htm."`
 	URL    string `help:"The request's URL as the client sees it, htu." required:""`
+	Nonce  string `help:"The DPoP-Nonce of the last answer that had one. Default: none."`
 	Key    string `help:"The file of the client's key. Default: in the user's cache folder." placeholder:"FILE"`
 }
 
@@ -111,7 +121,7 @@ func (p *proofCommand) Run(a *app) error {
 	}
 	target, _, _ := strings.Cut(p.URL, "#")
 	target, _, _ = strings.Cut(target, "?")
-	proof, err := key.Proof(devissuer.Proof{Method: p.Method, URL: target, AccessToken: p.Token})
+	proof, err := key.Proof(devissuer.Proof{Method: p.Method, URL: target, AccessToken: p.Token, Nonce: p.Nonce})
 	if err != nil {
 		return err
 	}

@@ -53,8 +53,7 @@ var wicketgate = law{
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
-	// real servers that the product never links.
-	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench"},
+	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/wycheproof"},
 	mayImport: map[string][]string{
 		"jwks":           {"token", "internal/fetch"},
 		"policy":         {"token"},
@@ -101,12 +100,13 @@ var wicketgate = law{
 
 	packageLines: 900,
 	raisedLines: map[string]budget{
-		"proxy":          {2400, "one decision and every HTTP front door that asks for it"},
-		"cmd/wicketgate": {2400, "a file for each command, and the wiring"},
+		"proxy":          {2700, "one decision and every HTTP front door that asks for it"},
+		"cmd/wicketgate": {2700, "a file for each command, and the wiring"},
 
-		"config":             {2300, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
-		"token":              {1450, "the vocabulary of all others, and the scanner that every octet from outside passes"},
-		"jwks":               {1260, "keys are read twice, by us and by jwx, since that door is where forgeries would come in"},
+		"config":             {2700, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the presets, the schema and the watch"},
+		"token":              {1600, "the vocabulary of all others, and the scanner that every octet from outside passes"},
+		"policy":             {1050, "paths, routes, and each thing a route may ask of a caller, with what explain shows of it"},
+		"jwks":               {1320, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in"},
 		"internal/devissuer": {1250, "the issuer, its attackers and its clients: the other side of every test"},
 		"internal/telemetry": {1200, "every metric and label in one place, and the access log"},
 	},

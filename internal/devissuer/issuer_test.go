@@ -360,6 +360,8 @@ func TestTokenEndpoint(t *testing.T) {
 			map[string]any{"sub": "alice", "aud": []any{"a", "b"}, "client_id": nil, "scope": nil, "iat": 1.8e9, "exp": 1.8e9 + 60}},
 		{"expired", demo + "&expires_in=-60", nil, "Bearer", map[string]any{"iat": 1.8e9 - 660, "exp": 1.8e9 - 60}},
 		{"jkt", demo + "&jkt=" + k.Thumbprint(), nil, "DPoP", map[string]any{"cnf": bound}},
+		{"x5t#S256", demo + "&x5t%23S256=abc", nil, "Bearer", map[string]any{"cnf": map[string]any{"x5t#S256": "abc"}}},
+		{"both", demo + "&x5t%23S256=abc&jkt=" + k.Thumbprint(), nil, "DPoP", map[string]any{"cnf": map[string]any{"x5t#S256": "abc", "jkt": k.Thumbprint()}}},
 		{"proof", demo, []string{"DPoP", proof}, "DPoP", map[string]any{"cnf": bound}},
 		{"proof with client credentials", "grant_type=client_credentials", []string{"DPoP", proof}, "DPoP", map[string]any{"cnf": bound}},
 		{"claims", demo + "&sub=alice&claims=" + url.QueryEscape(`{"sub":"bob","jti":null,"big":12345678901234567890,"tenant":{"id":1}}`), nil, "Bearer",

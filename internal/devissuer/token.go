@@ -11,7 +11,7 @@ import (
 
 // DemoGrant is the grant type for any token one likes. Its parameters: sub,
 // scope, aud, client_id (empty: no such claim), expires_in (seconds, may be
-// negative), alg, jkt, and claims, a JSON object laid over all of it in which
+// negative), alg, jkt, x5t#S256, and claims, a JSON object laid over all of it in which
 // null removes a claim.
 const DemoGrant = "urn:wicketgate:params:demo"
 
@@ -34,7 +34,7 @@ func (is *Issuer) token(r *http.Request, o Options) answer {
 	if scope, ok := changes["scope"].(string); ok {
 		body["scope"] = scope
 	}
-	if _, bound := changes["cnf"].(map[string]string); bound {
+	if cnf, _ := changes["cnf"].(map[string]string); cnf["jkt"] != "" {
 		body["token_type"] = "DPoP"
 	}
 	if err == nil {
@@ -94,15 +94,17 @@ func request(r *http.Request, o Options, changes map[string]any) (seconds int64,
 	default:
 		return 0, errGrant
 	}
-	if jkt := form.Get("jkt"); jkt != "" {
-		changes["cnf"] = map[string]string{"jkt": jkt}
+	for _, method := range [...]string{"jkt", "x5t#S256"} {
+		if thumbprint := form.Get(method); thumbprint != "" {
+			bind(changes, method, thumbprint)
+		}
 	}
 	if proof := r.Header.Get("DPoP"); proof != "" {
 		jkt, err := thumbprintOf(proof)
 		if err != nil {
 			return 0, errProof
 		}
-		changes["cnf"] = map[string]string{"jkt": jkt}
+		bind(changes, "jkt", jkt)
 	}
 	if text := form.Get("claims"); text != "" {
 		in := json.NewDecoder(strings.NewReader(text))
@@ -112,6 +114,16 @@ func request(r *http.Request, o Options, changes map[string]any) (seconds int64,
 		}
 	}
 	return seconds, nil
+}
+
+// bind adds a method to the cnf claim (RFC 7800 section 3.1).
+func bind(changes map[string]any, method, thumbprint string) {
+	cnf, _ := changes["cnf"].(map[string]string)
+	if cnf == nil {
+		cnf = make(map[string]string)
+		changes["cnf"] = cnf
+	}
+	cnf[method] = thumbprint
 }
 
 func thumbprintOf(proof string) (string, error) {

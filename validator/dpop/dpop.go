@@ -2,14 +2,15 @@
 // sender-constrained token also holds its key (RFC 9449 sections 4.3 and 7).
 //
 // It judges proofs only. Whether the token itself is good was decided before,
-// and its cnf.jkt is handed in. Server nonces (RFC 9449 section 9) are not
-// checked.
+// and its cnf.jkt is handed in. Nonces are given out and known again here too
+// (RFC 9449 sections 8 and 9).
 package dpop
 
 import (
 	"context"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -45,8 +46,13 @@ type Options struct {
 
 	// Since refuses proofs made before it. A store that begins empty with the
 	// process cannot know what was used before; Since is the second in which
-	// it began. Zero for a store that outlives the process.
+	// it began. Zero for a store that outlives the process. A proof with a nonce
+	// that only this process can have given out was not used before it.
 	Since time.Time
+
+	// Nonces is where the nonces of credentials that need one come from; nil for
+	// one that no other Verifier shares.
+	Nonces *Nonces
 
 	// OnSkew is told iat less now of each proof that held; may be nil.
 	OnSkew func(time.Duration)
@@ -75,6 +81,9 @@ func New(o Options, store replay.Store) (*Verifier, error) {
 	}
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = DefaultAlgorithms
+	}
+	if o.Nonces == nil {
+		o.Nonces = NewNonces()
 	}
 	o.Since = o.Since.Truncate(time.Second)
 	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, keys: jwks.NewProofKeys(keysCached)}
@@ -110,26 +119,41 @@ func (v *Verifier) Algorithms() []string {
 // remembered only when all else held, so nobody can use up the proofs of
 // another.
 //
-// The error is an *token.Error (invalid_dpop_proof, or invalid_token when
-// proof and token name different keys), or a *token.Fault when the store
-// cannot say.
+// Where cred needs a nonce, next is another one as soon as the one the client
+// used is about to end, and every refusal of a proof carries one that is good
+// (RFC 9449 section 8.2).
+//
+// The error is an *token.Error (invalid_dpop_proof, use_dpop_nonce, or
+// invalid_token when proof and token name different keys), or a *token.Fault
+// when the store cannot say.
 func (v *Verifier) Confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) (next string, err error) {
-	proof, key, err := v.read(cred.Proofs)
+	next, err = v.confirm(ctx, cred, digest, jkt, now)
+	if refusal, refused := errors.AsType[*token.Error](err); refused && cred.NonceNeeded && refusal.Code != token.InvalidToken {
+		refusal.Nonce = v.options.Nonces.At(now)
+	}
+	return next, err
+}
+
+func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) (next string, err error) {
+	proof, key, err := v.read(cred.Proofs, cred.Trace)
 	if err != nil {
 		return "", err
 	}
+	cred.Trace.Text(token.ReasonDPoPBinding, key.Thumbprint())
 	if subtle.ConstantTimeCompare([]byte(key.Thumbprint()), []byte(jkt)) != 1 {
 		return "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
-	id, issued, err := v.judge(proof, cred, digest, now)
+	said, err := v.judge(proof, cred, digest, now)
 	if err != nil {
 		return "", err
 	}
+	cred.Trace.Text(token.ReasonDPoPSignature, proof.Algorithm)
 	if err := proof.Signature(key); err != nil {
 		return "", refuse(token.ReasonDPoPSignature).Because(err)
 	}
-	ttl := issued.Add(v.options.MaxAge).Sub(now) + time.Second
-	first, err := v.store.First(ctx, jkt, id, ttl)
+	ttl := said.issued.Add(v.options.MaxAge).Sub(now) + time.Second
+	cred.Trace.Text(token.ReasonDPoPReplay, said.id)
+	first, err := v.store.First(ctx, jkt, said.id, ttl)
 	if err != nil {
 		return "", &token.Fault{Reason: token.ReasonReplayUnavailable, RetryAfter: v.options.MaxAge / 2, Cause: err}
 	}
@@ -137,34 +161,43 @@ func (v *Verifier) Confirm(ctx context.Context, cred token.Credential, digest [3
 		return "", refuse(token.ReasonDPoPReplay)
 	}
 	if v.options.OnSkew != nil {
-		v.options.OnSkew(issued.Sub(now))
+		v.options.OnSkew(said.issued.Sub(now))
 	}
-	return "", nil
+	if said.nonce.ending {
+		next = v.options.Nonces.At(now)
+	}
+	return next, nil
 }
 
 func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidDPoPProof, r) }
 
 // read parses the one proof and its key: RFC 9449 section 4.3, checks 1, 2, 4,
 // 5 and 7.
-func (v *Verifier) read(lines []string) (*token.Unverified, *jwks.Key, error) {
+func (v *Verifier) read(lines []string, trace *token.Trace) (*token.Unverified, *jwks.Key, error) {
+	trace.Count(token.ReasonDPoPMissing, len(lines), "field lines")
 	switch {
 	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
 		return nil, nil, refuse(token.ReasonDPoPMissing)
 	case len(lines) > 1:
 		return nil, nil, refuse(token.ReasonDPoPMalformed)
 	}
+	trace.Count(token.ReasonDPoPMalformed, len(lines[0]), "octets")
 	proof, err := token.ParseJWT(lines[0], v.options.MaxLength)
 	if err != nil {
 		return nil, nil, refuse(token.ReasonDPoPMalformed).Because(err)
 	}
 	typ, _ := proof.Header("typ")
+	trace.Value(token.ReasonDPoPType, typ)
 	if text, ok := typ.Text(); !ok || text != "dpop+jwt" {
 		return nil, nil, refuse(token.ReasonDPoPType)
 	}
+	trace.Text(token.ReasonDPoPAlgorithm, proof.Algorithm)
+	trace.Want(v.options.Algorithms)
 	if !v.allowed[jwks.Canonical(proof.Algorithm)] {
 		return nil, nil, refuse(token.ReasonDPoPAlgorithm)
 	}
 	jwk, _ := proof.Header("jwk")
+	trace.Value(token.ReasonDPoPKey, jwk)
 	key, err := v.keys.Parse(string(jwk))
 	if err != nil {
 		return nil, nil, refuse(token.ReasonDPoPKey).Because(err)
@@ -175,27 +208,83 @@ func (v *Verifier) read(lines []string) (*token.Unverified, *jwks.Key, error) {
 	return proof, key, nil
 }
 
-// judge holds the claims against the request: RFC 9449 section 4.3, checks 3,
-// 8, 9, 11 and 12.
-func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]byte, now time.Time) (id string, issued time.Time, err error) {
+// statement is what is kept of a proof's claims.
+type statement struct {
+	id     string
+	issued time.Time
+	nonce  finding // of a credential that needs one
+}
+
+// judge holds the claims against the request: RFC 9449 section 4.3, checks 3
+// and 8 to 12. The nonce comes before the time: a proof for which both have run
+// out is one that its client should make again.
+func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]byte, now time.Time) (said statement, err error) {
+	note(cred, p)
 	id, ok := text(p, "jti")
 	if !ok || id == "" || len(id) > maxID {
-		return "", issued, refuse(token.ReasonDPoPMalformed)
+		return said, refuse(token.ReasonDPoPMalformed)
 	}
 	if method, ok := text(p, "htm"); !ok || method != cred.Method {
-		return "", issued, refuse(token.ReasonDPoPMethod)
+		return said, refuse(token.ReasonDPoPMethod)
 	}
 	if uri, ok := text(p, "htu"); !ok || !isTarget(uri, cred) {
-		return "", issued, refuse(token.ReasonDPoPTarget)
+		return said, refuse(token.ReasonDPoPTarget)
 	}
 	if ath, ok := text(p, "ath"); !ok || ath != base64.RawURLEncoding.EncodeToString(digest[:]) {
-		return "", issued, refuse(token.ReasonDPoPToken)
+		return said, refuse(token.ReasonDPoPToken)
 	}
-	issued, ok = v.timely(p, now)
+	if cred.NonceNeeded {
+		nonce, _ := text(p, "nonce")
+		if said.nonce = v.options.Nonces.find(nonce, now); !said.nonce.good {
+			return said, token.Refuse(token.UseDPoPNonce, token.ReasonDPoPNonce)
+		}
+	}
+	issued, ok := v.timely(p, now)
 	if !ok {
-		return "", issued, refuse(token.ReasonDPoPTime)
+		return said, refuse(token.ReasonDPoPTime)
 	}
-	return id, issued, nil
+	if issued.Before(v.options.Since) && !said.nonce.own {
+		return said, tooEarly(cred)
+	}
+	said.id, said.issued = id, issued
+	return said, nil
+}
+
+// tooEarly refuses a proof that may have been used before anybody remembered
+// it. Where nonces are in use, clients know from the code to try again.
+func tooEarly(cred token.Credential) *token.Error {
+	if cred.NonceNeeded {
+		return token.Refuse(token.UseDPoPNonce, token.ReasonDPoPTime)
+	}
+	return refuse(token.ReasonDPoPTime)
+}
+
+// claimed says which claim each check of judge looks at, in its order.
+var claimed = [...]struct {
+	reason token.Reason
+	name   string
+}{
+	{token.ReasonDPoPMalformed, "jti"}, {token.ReasonDPoPMethod, "htm"}, {token.ReasonDPoPTarget, "htu"},
+	{token.ReasonDPoPToken, "ath"}, {token.ReasonDPoPNonce, "nonce"}, {token.ReasonDPoPTime, "iat"},
+}
+
+func note(cred token.Credential, p *token.Unverified) {
+	if cred.Trace == nil {
+		return
+	}
+	for _, c := range claimed {
+		if c.name == "nonce" && !cred.NonceNeeded {
+			continue
+		}
+		v, _ := p.Untrusted(c.name)
+		cred.Trace.Value(c.reason, v)
+		switch c.name {
+		case "htm":
+			cred.Trace.Want([]string{cred.Method})
+		case "htu":
+			cred.Trace.Want(append([]string{cred.Path, "under"}, cred.Origins...))
+		}
+	}
 }
 
 func text(p *token.Unverified, name string) (string, bool) {
@@ -224,9 +313,6 @@ func (v *Verifier) timely(p *token.Unverified, now time.Time) (issued time.Time,
 	iat, _ := p.Untrusted("iat")
 	issued, ok = token.NumericDate(iat)
 	if !ok || now.Sub(issued) > v.options.MaxAge || issued.Sub(now) > v.options.Future {
-		return issued, false
-	}
-	if issued.Before(v.options.Since) {
 		return issued, false
 	}
 	if exp, found := p.Untrusted("exp"); found {

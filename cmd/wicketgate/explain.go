@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/token"
+)
+
+type explainCommand struct {
+	Config   string   `short:"c" help:"The configuration file." placeholder:"FILE"`
+	Method   string   `default:"GET" help:"The request's method."`
+	URL      string   `name:"url" help:"The request's URL as the client knows it. Default: the root of the first resource." placeholder:"URL"`
+	Proof    string   `name:"dpop" help:"The DPoP proof that comes with the token." placeholder:"PROOF"`
+	Cert     string   `help:"A file with the client's certificate in PEM." placeholder:"FILE"`
+	Header   []string `short:"H" sep:"none" help:"A further header of the request, 'Name: value'." placeholder:"HEADER"`
+	Resource string   `help:"The resource's name. Default: the one that the URL is of." placeholder:"NAME"`
+}
+
+// Help is shown by explain --help.
+func (explainCommand) Help() string {
+	return "Reads a token on standard input, with or without its scheme, and says of each check what it saw and what came of it. Nothing is forwarded.\n" +
+		"Exit code 0: the request would pass. 1: it would not.\n" +
+		"Example: echo \"$TOKEN\" | wicketgate explain --config config.yaml --url https://api.example.com/orders/1"
+}
+
+// maxStdin bounds what is read as a token.
+const maxStdin = 1 << 20
+
+// Run decides as serve would, and tells how.
+func (e *explainCommand) Run(a *app) error {
+	path, err := a.configPath(e.Config)
+	if err != nil {
+		return err
+	}
+	file, err := a.load(path)
+	if err != nil {
+		return err
+	}
+	stores := newStores(file, nil)
+	stores.started = time.Time{} // a proof made before this process is no fault here
+	compiled, err := build(file, stores)
+	if err != nil {
+		return a.complain(err)
+	}
+	stores.keys.Configure(compiled.sources)
+	stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
+	resource, req, err := e.request(a, file)
+	if err != nil {
+		return err
+	}
+	answer := &answerRecorder{header: http.Header{}}
+	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(a.ctx))
+	e.print(a.stdout, resource, req, told, answer)
+	if told.Decision.Verdict != proxy.Allowed {
+		return exitError(exitFailed)
+	}
+	return nil
+}
+
+// request builds the request as the client would have sent it.
+func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *http.Request, error) {
+	resource, at, err := e.target(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	given, err := io.ReadAll(io.LimitReader(a.stdin, maxStdin))
+	if err != nil {
+		return nil, nil, err
+	}
+	req := &http.Request{
+		Method: e.Method, URL: at, Host: at.Host, RequestURI: at.RequestURI(), Header: http.Header{}, Body: http.NoBody,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:1",
+	}
+	if len(resource.Hosts) > 0 && e.URL == "" {
+		req.Host = resource.Hosts[0]
+	}
+	for _, line := range e.Header {
+		name, value, found := strings.Cut(line, ":")
+		if !found {
+			return nil, nil, errors.New("--header wants 'Name: value'")
+		}
+		req.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	if credential := strings.TrimSpace(string(given)); credential != "" {
+		if !strings.Contains(credential, " ") {
+			scheme := token.Bearer
+			if e.Proof != "" {
+				scheme = token.DPoP
+			}
+			credential = scheme.String() + " " + credential
+		}
+		req.Header.Set("Authorization", credential)
+	}
+	if e.Proof != "" {
+		req.Header.Set("DPoP", e.Proof)
+	}
+	if e.Cert != "" {
+		text, err := os.ReadFile(e.Cert)
+		if err != nil {
+			return nil, nil, err
+		}
+		if req.TLS, err = clientConnection(text); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", e.Cert, err)
+		}
+	}
+	return resource, req, nil
+}
+
+// target finds the resource and the URL of the request.
+func (e *explainCommand) target(file *config.File) (*config.Resource, *url.URL, error) {
+	at, err := url.Parse(e.URL)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--url: %w", err)
+	}
+	origin := at.Scheme + "://" + strings.ToLower(at.Host)
+	for i := range file.Resources {
+		r := &file.Resources[i]
+		switch {
+		case e.Resource != "" && r.Name != e.Resource:
+			continue
+		case e.URL == "":
+			at, err = url.Parse(r.PublicOrigins[0] + "/")
+			return r, at, err
+		case e.Resource != "" || slices.Contains(r.PublicOrigins, origin):
+			return r, at, nil
+		}
+	}
+	if e.Resource != "" {
+		return nil, nil, fmt.Errorf("no resource is called %s", e.Resource)
+	}
+	return nil, nil, errors.New("no resource has this origin in public_origins; name one with --resource")
+}
+
+// print tells the story: the request, each check, the answer.
+func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Request, told *proxy.Explained, answer *answerRecorder) {
+	fmt.Fprintf(w, "request   %s %s\nresource  %s\n", req.Method, req.URL, r.Name)
+	if d := told.Decision; d.Route != nil && d.Route.Matched() {
+		fmt.Fprintf(w, "route     %s\n", d.Route.Name)
+	}
+	fmt.Fprintln(w)
+	failed := told.Decision.Reason()
+	if told.Door != nil {
+		failed = told.Door.Reason
+	}
+	printSteps(w, told.Trace.Steps, failed)
+	if told.Decision.Verdict == proxy.Allowed {
+		fmt.Fprintf(w, "\nanswer    forwarded to %s\n", told.Upstream)
+		for _, f := range told.Fields {
+			fmt.Fprintf(w, "          %s\n", f)
+		}
+		return
+	}
+	fmt.Fprintf(w, "\nanswer    %d %s\n", answer.status, http.StatusText(answer.status))
+	for _, name := range slices.Sorted(maps.Keys(answer.header)) {
+		for _, value := range answer.header[name] {
+			fmt.Fprintf(w, "          %s: %s\n", name, value)
+		}
+	}
+	if answer.body.Len() > 0 {
+		fmt.Fprintf(w, "          %s\n", answer.body.String())
+	}
+	if cause := told.Cause(); cause != "" {
+		fmt.Fprintf(w, "because   %s\n", cause)
+	}
+}
+
+// printSteps lists the checks in the order they ran. What is seen of a token
+// before its signature held is marked: it only ever refuses.
+func printSteps(w io.Writer, steps []token.Step, failed token.Reason) {
+	last := -1
+	for i, step := range steps {
+		if step.Reason == failed {
+			last = i
+		}
+	}
+	if last < 0 && failed != token.ReasonNone {
+		steps, last = append(slices.Clip(steps), token.Step{Reason: failed}), len(steps)
+	}
+	signed := slices.IndexFunc(steps, func(s token.Step) bool { return s.Reason == token.ReasonSignature })
+	for i, step := range steps {
+		verdict, r := "ok  ", rules[step.Reason]
+		if i == last {
+			verdict = "FAIL"
+		}
+		check := r.check
+		if i < signed && slices.ContainsFunc(steps[signed:], func(s token.Step) bool { return s.Reason == step.Reason }) {
+			check += ", unverified"
+		}
+		fmt.Fprintf(w, "%s  %-22s  %s\n", verdict, check, step.Seen)
+		if i == last && step.Want != "" {
+			fmt.Fprintf(w, "      %-22s  wanted: %s\n", "", step.Want)
+		}
+		if where := strings.Join(slices.DeleteFunc([]string{r.spec, r.setting}, func(s string) bool { return s == "" }), "; "); where != "" {
+			fmt.Fprintf(w, "      %-22s  %s\n", "", where)
+		}
+		if i == last {
+			break
+		}
+	}
+}
+
+// answerRecorder keeps an answer.
+type answerRecorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answerRecorder) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answerRecorder) WriteHeader(status int) { a.status = status }
+
+// Write implements http.ResponseWriter.
+func (a *answerRecorder) Write(p []byte) (int, error) { return a.body.Write(p) }
+
+// clientConnection is a TLS connection whose client showed the certificate in
+// pem.
+func clientConnection(text []byte) (*tls.ConnectionState, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("holds no certificate in PEM form")
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}, nil
+}

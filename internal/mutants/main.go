@@ -1,0 +1,238 @@
+// Command mutants tries whether a test notices when a check is gone. It takes
+// the checks out of the named packages, one at a time, and runs the tests: the
+// package's own, and when these see nothing, those of the packages above it, up
+// to the front door. A check nobody misses is a survivor. It fails on survivors
+// that explained.txt does not explain, and on explanations that no longer hold.
+//
+// The working tree is only read: each change reaches the compiler through an
+// overlay. Which checks there are to take out is told at find.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options is what the command line says.
+type options struct {
+	root      string
+	explained string
+	front     []string
+	packages  []string
+	sample    string
+	only      string
+	parallel  int
+	timeout   time.Duration
+	list      bool
+	verbose   bool
+}
+
+func main() {
+	o := options{root: "."}
+	flag.StringVar(&o.explained, "explained", "internal/mutants/explained.txt", "the survivors that have a reason")
+	front := flag.String("front", "validator/dpop,validator,policy,jwks,proxy,cmd/wicketgate", "packages to ask when a package's own tests see nothing, in order")
+	flag.StringVar(&o.sample, "sample", "", "N/M: only every Mth mutant, from the Nth on")
+	flag.StringVar(&o.only, "only", "", "only mutants whose key contains this: a file, a function, part of a check")
+	flag.IntVar(&o.parallel, "parallel", 2, "mutants tried at a time")
+	flag.DurationVar(&o.timeout, "timeout", 2*time.Minute, "for the tests of one package")
+	flag.BoolVar(&o.list, "list", false, "print the mutants and try none")
+	flag.BoolVar(&o.verbose, "v", false, "print each mutant with the test that noticed")
+	flag.Parse()
+	o.front, o.packages = strings.Split(*front, ","), flag.Args()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, o, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+var errSurvivors = errors.New("a check can be taken out unnoticed, or an explanation no longer holds")
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	root, err := filepath.Abs(o.root)
+	if err != nil {
+		return err
+	}
+	found, err := findAll(root, o.packages)
+	if err != nil {
+		return err
+	}
+	chosen, err := choose(found, o.sample, o.only)
+	if err != nil {
+		return err
+	}
+	if o.list {
+		for _, m := range chosen {
+			fmt.Fprintf(out, "%s:%d: %s\n", m.file, m.line, m.key())
+		}
+		fmt.Fprintf(out, "%d mutants\n", len(chosen))
+		return nil
+	}
+	list, err := loadExplained(root, o.explained)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	t := &trial{root: root, scratch: scratch, front: o.front, timeout: o.timeout}
+	if err := t.baseline(ctx, o.packages); err != nil {
+		return err
+	}
+	results := make(map[string]result)
+	err = t.tryAll(ctx, chosen, o.parallel, func(r result) {
+		results[r.key()] = r
+		if o.verbose || r.state == uncompiled {
+			fmt.Fprintln(out, r)
+		} else if n := len(results); n%25 == 0 {
+			fmt.Fprintf(out, "%d of %d tried\n", n, len(chosen))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return report(out, found, chosen, results, list, o.packages)
+}
+
+// baseline wants the tests to pass before anything is taken out.
+func (t *trial) baseline(ctx context.Context, packages []string) error {
+	for _, p := range slices.Concat(packages, t.front) {
+		got, test, output, err := t.run(ctx, p, "")
+		if err != nil {
+			return err
+		}
+		if got != survived {
+			return fmt.Errorf("the tests of %s fail with every check in place: %s\n%s", p, test, output)
+		}
+	}
+	return nil
+}
+
+// findAll lists the mutants of the packages' product files.
+func findAll(root string, packages []string) ([]mutant, error) {
+	var all []mutant
+	for _, p := range packages {
+		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(p), "*.go"))
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == 0 {
+			return nil, fmt.Errorf("%s: no package is there", p)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(name)
+			if err != nil {
+				return nil, err
+			}
+			mutants, err := find(path.Join(p, filepath.Base(name)), source)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, mutants...)
+		}
+	}
+	return all, nil
+}
+
+func choose(found []mutant, sample, only string) ([]mutant, error) {
+	first, step := 1, 1
+	if sample != "" {
+		if _, err := fmt.Sscanf(sample, "%d/%d", &first, &step); err != nil || first < 1 || first > step {
+			return nil, fmt.Errorf("-sample %s: want N/M with N from 1 to M", sample)
+		}
+	}
+	var chosen []mutant
+	for i, m := range found {
+		if i%step == first-1 && strings.Contains(m.key(), only) {
+			chosen = append(chosen, m)
+		}
+	}
+	return chosen, nil
+}
+
+func loadExplained(root, name string) ([]explanation, error) {
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, err
+	}
+	list, err := readExplained(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return list, nil
+}
+
+// String is one line of the long report.
+func (r result) String() string {
+	switch r.state {
+	case killed, timedOut:
+		return fmt.Sprintf("noticed by %s %s: %s", r.killer, r.test, r.key())
+	case uncompiled:
+		return fmt.Sprintf("did not compile: %s\n%s", r.key(), r.output)
+	case survived:
+	}
+	return "SURVIVED: " + r.key()
+}
+
+// report prints the totals and every survivor. Its error is what make sees.
+func report(out io.Writer, found, chosen []mutant, results map[string]result, list []explanation, packages []string) error {
+	killers, count := make(map[string]int), make(map[state]int)
+	var open []result
+	explained := 0
+	for _, m := range chosen {
+		r := results[m.key()]
+		count[r.state]++
+		switch {
+		case r.state == killed || r.state == timedOut:
+			killers[r.killer]++
+		case slices.ContainsFunc(list, func(e explanation) bool { return e.key == m.key() }):
+			explained++
+		default:
+			open = append(open, r)
+		}
+	}
+	fmt.Fprintf(out, "%d checks in %s, %d taken out one at a time\n", len(found), strings.Join(packages, ", "), len(chosen))
+	fmt.Fprintf(out, "%d noticed, %d of them by a test that never ended\n", count[killed]+count[timedOut], count[timedOut])
+	for _, p := range sortedKeys(killers) {
+		fmt.Fprintf(out, "  %4d by %s\n", killers[p], p)
+	}
+	fmt.Fprintf(out, "%d did not compile, %d survived; %d of these are explained\n", count[uncompiled], count[survived], explained)
+	for _, r := range open {
+		fmt.Fprintf(out, "\n%s:%d: %s\n\t%s\n", r.file, r.line, r.source, r.key())
+	}
+	complaints := stale(list, packages, found, results)
+	for _, c := range complaints {
+		fmt.Fprintln(out, "explained.txt:", c)
+	}
+	if len(open)+len(complaints) > 0 {
+		return errSurvivors
+	}
+	return nil
+}
+
+func sortedKeys(m map[string]int) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

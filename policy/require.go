@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// A requirement is one thing a route may ask of a caller whose token proved
+// valid.
+type requirement struct {
+	reason token.Reason // of its refusal
+	asked  func(*Options) bool
+	run    func(*Route, *token.Principal, time.Time) *token.Error
+	note   func(*token.Trace, *Route, *token.Principal, time.Time)
+}
+
+// requirements are in the order a client can do least about them. Where the
+// policy says no to who is calling, neither another scope nor another login
+// would help, so nothing else is said. A login that must be renewed comes
+// before a scope that is missing, and one answer names both (RFC 9470
+// section 3).
+var requirements = []requirement{
+	{token.ReasonBinding, func(o *Options) bool { return o.Binding != AnyBinding }, checkBinding, noteBinding},
+	{token.ReasonClient, func(o *Options) bool { return len(o.Clients) > 0 }, checkClient, noteClient},
+	{token.ReasonSubject, func(o *Options) bool { return len(o.Subjects) > 0 || o.SubjectType != "" }, checkSubject, noteSubject},
+	{token.ReasonActor, func(o *Options) bool { return len(o.Actors) > 0 }, checkActor, noteActor},
+	{token.ReasonRule, func(o *Options) bool { return len(o.Claims) > 0 }, checkRules, noteRules},
+	{token.ReasonDetails, func(o *Options) bool { return len(o.Details) > 0 }, checkDetails, noteDetails},
+	{token.ReasonACR, func(o *Options) bool { return len(o.ACR) > 0 }, checkACR, noteACR},
+	{token.ReasonAMR, func(o *Options) bool { return len(o.AMR) > 0 }, checkAMR, noteAMR},
+	{token.ReasonMaxAge, func(o *Options) bool { return o.MaxAge > 0 }, checkMaxAge, noteMaxAge},
+	{token.ReasonScope, func(o *Options) bool { return len(o.All)+len(o.Any) > 0 }, checkScope, noteScope},
+}
+
+// demands is what a route asks for, compiled.
+type demands struct {
+	asked       []requirement
+	allOf       []token.Scopes // for each scope of Options.All, those that stand for it
+	anyOf       token.Scopes   // those that stand for one of Options.Any
+	rules       []rule
+	identifiers []string
+}
+
+func compileDemands(o *Options, resource Resource) demands {
+	d := demands{identifiers: resource.Identifiers, rules: compileRules(o.Claims)}
+	wider := invert(resource.Implies)
+	for _, s := range o.All {
+		d.allOf = append(d.allOf, closure(s, wider))
+	}
+	for _, s := range o.Any {
+		d.anyOf = append(d.anyOf, closure(s, wider)...)
+	}
+	for _, q := range requirements {
+		if q.asked(o) {
+			d.asked = append(d.asked, q)
+		}
+	}
+	return d
+}
+
+// require runs all that the route asks for. What a new token could mend is
+// gathered into one answer.
+func (r *Route) require(p *token.Principal, now time.Time) *token.Error {
+	var short *token.Error
+	for i := range r.demands.asked {
+		refusal := r.demands.asked[i].run(r, p, now)
+		switch {
+		case refusal == nil:
+		case refusal.Code != token.InsufficientAuthn && refusal.Code != token.InsufficientScope:
+			return refusal
+		case short == nil:
+			short = refusal
+		default:
+			short.Scope = refusal.Scope
+			short.MaxAge = max(short.MaxAge, refusal.MaxAge)
+			if len(short.ACR) == 0 {
+				short.ACR = refusal.ACR
+			}
+		}
+	}
+	return short
+}
+
+// Note writes down what Authorize looks at as of now, in its order.
+func (r *Route) Note(trace *token.Trace, p *token.Principal, now time.Time) {
+	if trace == nil {
+		return
+	}
+	for _, q := range r.demands.asked {
+		q.note(trace, r, p, now)
+	}
+}
+
+func forbid(reason token.Reason) *token.Error { return token.Refuse(token.Forbidden, reason) }
+
+func checkClient(r *Route, p *token.Principal, _ time.Time) *token.Error {
+	if !slices.Contains(r.Clients, p.ClientID) {
+		return forbid(token.ReasonClient)
+	}
+	return nil
+}
+
+func noteClient(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	trace.Text(token.ReasonClient, p.ClientID)
+	trace.Want(r.Clients)
+}
+
+// checkSubject also keeps a client that acts for itself from passing for a
+// user of the same name (RFC 9700 section 4.15).
+func checkSubject(r *Route, p *token.Principal, _ time.Time) *token.Error {
+	if len(r.Subjects) > 0 && !slices.Contains(r.Subjects, p.Subject) || r.SubjectType != "" && r.SubjectType != p.SubjectType() {
+		return forbid(token.ReasonSubject)
+	}
+	return nil
+}
+
+func noteSubject(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	trace.Text(token.ReasonSubject, p.SubjectType()+" "+p.Subject)
+	want := r.Subjects
+	if r.SubjectType != "" {
+		want = append([]string{r.SubjectType}, want...)
+	}
+	trace.Want(want)
+}
+
+// checkActor looks at the outermost act only: acts within it are history, and
+// of its members none but sub and iss says who acts (RFC 8693 section 4.1). An
+// actor of another issuer is somebody else of the same name, and an act that is
+// malformed names nobody.
+func checkActor(r *Route, p *token.Principal, _ time.Time) *token.Error {
+	act, _ := p.Lookup("act")
+	sub, _ := act.Member("sub")
+	name, named := sub.Text()
+	if !named || !slices.Contains(r.Actors, name) {
+		return forbid(token.ReasonActor)
+	}
+	if iss, found := act.Member("iss"); found {
+		if issuer, ok := iss.Text(); !ok || issuer != p.Claims.Issuer {
+			return forbid(token.ReasonActor)
+		}
+	}
+	return nil
+}
+
+func noteActor(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	v, _ := p.Lookup("act")
+	trace.Value(token.ReasonActor, v)
+	trace.Want(r.Actors)
+}
+
+// A rule wants one of values at a dotted path.
+type rule struct {
+	path   string
+	values []string
+}
+
+func compileRules(claims map[string][]string) []rule {
+	rules := make([]rule, 0, len(claims))
+	for path, values := range claims {
+		rules = append(rules, rule{path, values})
+	}
+	slices.SortFunc(rules, func(a, b rule) int { return strings.Compare(a.path, b.path) })
+	return rules
+}
+
+func checkRules(r *Route, p *token.Principal, _ time.Time) *token.Error {
+	for _, rule := range r.demands.rules {
+		if v, found := p.Lookup(rule.path); !found || !rule.holds(v) {
+			return forbid(token.ReasonRule)
+		}
+	}
+	return nil
+}
+
+// noteRules goes no further than the rule that fails.
+func noteRules(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+	for _, rule := range r.demands.rules {
+		v, found := p.Lookup(rule.path)
+		if !found {
+			v = "absent"
+		}
+		trace.Text(token.ReasonRule, rule.path+" "+string(v))
+		trace.Want(rule.values)
+		if !found || !rule.holds(v) {
+			return
+		}
+	}
+}
+
+// holds looks for a wanted value in a single value, in a list, and in the
+// value member of a list's objects, which is how SCIM writes groups, roles and
+// entitlements (RFC 7643 section 4.1.2).
+func (q rule) holds(v token.Value) bool {
+	if q.names(v) {
+		return true
+	}
+	for element := range v.Each() {
+		if inner, isObject := element.Member("value"); q.names(element) || isObject && q.names(inner) {
+			return true
+		}
+	}
+	return false
+}
+
+// names compares a string by its characters, a number and a boolean by their
+// text. Nothing else can be named.
+func (q rule) names(v token.Value) bool {
+	if text, ok := v.Text(); ok {
+		return slices.Contains(q.values, text)
+	}
+	_, number := v.Number()
+	return (number || v == "true" || v == "false") && slices.Contains(q.values, string(v))
+}

@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// Explained is a decision with what it was made from.
+type Explained struct {
+	Gate     *Gate        // nil when the request did not get as far
+	Door     *token.Error // the refusal at the door
+	Decision Decision
+	Trace    *token.Trace
+	Upstream string   // where the request would go
+	Fields   []string // what the upstream would be told of the caller, "Name: value"
+}
+
+// Cause is what the log would say of a refusal or a fault; it is not for the
+// client.
+func (e *Explained) Cause() string {
+	var err error
+	switch {
+	case e.Door != nil:
+		err = e.Door
+	case e.Decision.Refusal != nil:
+		err = e.Decision.Refusal
+	case e.Decision.Fault != nil:
+		err = e.Decision.Fault
+	default:
+		return ""
+	}
+	return err.Error()
+}
+
+// Explain decides about r as the listener at the address listen would, by the
+// same code, and notes what every check looked at. What is not allowed is
+// answered to w; nothing is forwarded.
+func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *Explained {
+	ex := &exchange{started: time.Now(), table: t, trace: &token.Trace{}}
+	allowed := ex.decide(w, r, t.Sites[listen])
+	told := &Explained{Gate: ex.gate, Door: ex.outcome.Door, Decision: ex.decision, Trace: ex.trace}
+	if !allowed {
+		return told
+	}
+	told.Upstream = ex.gate.Upstream.Name + ex.gate.Upstream.base + ex.decision.Route.UpstreamPath(ex.request.RawPath)
+	for _, f := range ex.fields {
+		told.Fields = append(told.Fields, f.name+": "+f.value)
+	}
+	return told
+}

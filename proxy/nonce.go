@@ -1,0 +1,50 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// headerNonce is DPoP-Nonce (RFC 9449 section 8.2) as net/http spells it.
+const headerNonce = "Dpop-Nonce"
+
+// nonce is what the client should put into its next proof; empty where it needs
+// no other, or none at all.
+func (d *Decision) nonce() string {
+	if d.Refusal != nil && d.Refusal.Nonce != "" {
+		return d.Refusal.Nonce
+	}
+	if d.Principal != nil {
+		return d.Principal.Nonce
+	}
+	return ""
+}
+
+// replaceNonce takes away what the upstream says about nonces, since proofs end
+// here, and sends one ahead with a success when the client's is about to end.
+// Such an answer must not be stored (RFC 9449 section 8.2).
+func replaceNonce(resp *http.Response) {
+	delete(resp.Header, headerNonce)
+	ex := exchangeOf(resp.Request.Context())
+	if ex == nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return
+	}
+	nonce := ex.decision.nonce()
+	if nonce == "" {
+		return
+	}
+	for name := range resp.Header { // a field of RFC 9213 would outdo Cache-Control
+		if strings.HasSuffix(name, "-Cache-Control") || name == "Surrogate-Control" {
+			delete(resp.Header, name)
+		}
+	}
+	resp.Header["Cache-Control"] = []string{"no-store"}
+	resp.Header[headerNonce] = []string{nonce}
+}
+
+// dropNonceTrailer takes the nonce out of the trailer section, once the header
+// section is sent.
+func dropNonceTrailer(h http.Header) {
+	delete(h, headerNonce)
+	delete(h, http.TrailerPrefix+headerNonce)
+}

@@ -1,0 +1,14 @@
+package validator
+
+import (
+	"crypto/subtle"
+
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// holdsCertificate reports whether the client holds the key of the certificate
+// with this x5t#S256 (RFC 8705 section 3.1). No certificate is never the right
+// one.
+func holdsCertificate(cred token.Credential, x5t string) bool {
+	return cred.Certificate != "" && subtle.ConstantTimeCompare([]byte(cred.Certificate), []byte(x5t)) == 1
+}
