@@ -159,7 +159,7 @@ func TestCertificateFormsRefuse(t *testing.T) {
 			"two elements": {"Hash=" + hash + ",Hash=" + hash}, "two lines": {"Hash=" + hash, "Hash=" + hash}, "Hash twice": {"Hash=" + hash + ";Hash=" + zeros},
 			"hash twice": {"Hash=" + hash + ";hash=" + zeros}, "disagree": {"Hash=" + zeros + ";Cert=" + escape(one)}, "short": {"Hash=00"},
 			"no hex": {"Hash=" + strings.Repeat("g", 64)}, "nothing": {"By=x;URI=y"}, "no pair": {hash}, "open quote": {`Subject="a;Hash=` + hash},
-			"quote ends early": {`Subject="CN=a"b;Hash=` + hash}, "quote inside": {`URI=a"b;Hash=` + hash}, "backslash at end": {`Hash=` + hash + `;Subject="a\`},
+			"quote ends early": {`Subject="CN=a"b;Hash=` + hash}, "quote runs on": {`Subject="CN=a"bHash=` + hash}, "quote inside": {`URI=a"b;Hash=` + hash}, "backslash at end": {`Hash=` + hash + `;Subject="a\`},
 			"closing semicolon": {"Hash=" + hash + ";"}, "closing comma": {"Hash=" + hash + ","}, "odd key": {"Hash=" + hash + ";a b=c"},
 			"empty key": {"=" + hash}, "bare Cert": {"Cert=" + v.MTLS}, "two blocks": {"Cert=" + escape(one+two)}, "Chain only": {"Chain=" + escape(one)},
 			"long": {"Hash=" + hash + ";By=" + long},

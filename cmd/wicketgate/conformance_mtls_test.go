@@ -139,12 +139,17 @@ func rowMTLS07(t *testing.T) {
 	})
 	t.Run("connection of the terminator", func(t *testing.T) {
 		s := newSecure(t, "client_auth: request_any", nil)
-		s.rewrite("\nadmin:", "\ntrusted_proxies: [127.0.0.1]\nmtls: {from: header}\nadmin:")
-		s.gateway.tryReload("test")
-		s.wantReload("1")
+		trusted := "\ntrusted_proxies: [192.0.2.1]\nmtls: {from: header}\nadmin:"
+		s.rewrite("\nadmin:", trusted)
 		cert := (*authority)(nil).issue(t, nil)
-		before := s.upstream.count()
-		s.wantError(t, s.visitor(t, cert, nil).bearer(t, s.boundTo(thumbprint(cert))), before, http.StatusUnauthorized, "Bearer", "invalid_token")
+		for range 2 {
+			s.gateway.tryReload("test")
+			s.wantReload("1")
+			before := s.upstream.count()
+			r := s.visitor(t, cert, nil).bearer(t, s.boundTo(thumbprint(cert)))
+			s.wantError(t, r, before, http.StatusUnauthorized, "Bearer", "invalid_token")
+			s.rewrite("192.0.2.1", "127.0.0.1, 192.0.2.1")
+		}
 	})
 }
 
