@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -260,3 +262,29 @@ func thumbprint(c *tls.Certificate) string { return proxy.Thumbprint(c.Certifica
 
 // x5t is the thumbprint of the authority's own certificate.
 func (a *authority) x5t() string { return proxy.Thumbprint(a.Raw) }
+
+func TestTokenForCertificate(t *testing.T) {
+	f := newTerminated(t, "header: haproxy")
+	cert := (*authority)(nil).issue(t, nil)
+	file := filepath.Join(t.TempDir(), "client.pem")
+	if err := os.WriteFile(file, []byte(pemOf(cert.Leaf)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(file string) (string, int) {
+		var out, said bytes.Buffer
+		a := &app{ctx: t.Context(), stdout: &out, stderr: &said, env: func(string) (string, bool) { return "", false }}
+		code := run(a, []string{"token", "--issuer", f.a.Identifier(), "--aud", testIdentifier, "--cert", file})
+		return strings.TrimSpace(out.String()), code
+	}
+	raw, code := ask(file)
+	if code != exitOK {
+		t.Fatalf("exit code %d", code)
+	}
+	field := base64.StdEncoding.EncodeToString(cert.Certificate[0])
+	wantPassed(t, f.do("GET", "/mtls/x", "Authorization", "Bearer "+raw, "X-Ssl-Client-Der", field))
+	before := f.upstream.count()
+	f.wantError(t, f.sendToken(raw), before, http.StatusUnauthorized, "Bearer", "invalid_token")
+	if _, code := ask(f.gateway.path); code == exitOK {
+		t.Error("a file without a certificate is taken")
+	}
+}
