@@ -235,11 +235,17 @@ func (ex *exchange) cleanSources(h http.Header) {
 	}
 }
 
-// keepPrivate keeps shared caches from storing an answer under an address with
-// a token in it (RFC 6750 section 2.3).
+// keepPrivate keeps shared caches from storing what a token brought that was
+// not in the Authorization field, since by that field alone they know that an
+// answer is one person's (RFC 9111 section 3.5), or under an address with a
+// token in it (RFC 6750 section 2.3).
 func keepPrivate(resp *http.Response) {
 	ex := exchangeOf(resp.Request.Context())
-	if ex == nil || resp.StatusCode/100 != 2 || ex.upstreamQuery() == ex.request.RawQuery {
+	if ex == nil || !ex.gate.Sources.on() || resp.StatusCode/100 != 2 {
+		return
+	}
+	elsewhere := ex.decision.Principal != nil && ex.gate.Sources.presented(&ex.request).count > 0
+	if !elsewhere && ex.upstreamQuery() == ex.request.RawQuery {
 		return
 	}
 	lines := resp.Header["Cache-Control"]
