@@ -5,7 +5,7 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 # For the second half of bench: -requests, -rounds, -connections.
 BENCHFLAGS ?=
-# For mutants: -sample 1/10, -only token/jwt.go, -list, -v.
+# For mutants: -sample 1/10, -only token/jwt.go, -recheck, -list, -v.
 MUTANTFLAGS ?=
 BUILDER   ?= docker
 IMAGE     ?= wicketgate:dev
