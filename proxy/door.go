@@ -17,7 +17,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		return token.Refuse(token.MethodNotAllowed, token.ReasonMethod)
 	}
-	ex.trace.Octets(token.ReasonTarget, len(r.RequestURI))
+	ex.trace.Count(token.ReasonTarget, len(r.RequestURI), "octets")
 	if len(r.RequestURI) > ex.table.Limits.Target {
 		return token.Refuse(token.TargetTooLong, token.ReasonTarget)
 	}

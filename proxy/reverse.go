@@ -33,7 +33,7 @@ type Outcome struct {
 	Gate     *Gate        // nil when the request did not get as far
 	Door     *token.Error // the refusal at the door, before any route
 	Decision *Decision    // nil when refused at the door
-	Status   int          // as sent to the client
+	Status   int          // as sent to the client, or what it means where gRPC is told 200
 	Written  int64        // octets of the body
 	Duration time.Duration
 	Overhead time.Duration // until the request was handed on or answered: our own part
@@ -74,6 +74,7 @@ type exchange struct {
 	gate     *Gate
 	request  Request
 	query    string // with its question mark
+	origins  []string
 	decision Decision
 	forward  *Forward
 	fields   []field
@@ -81,7 +82,10 @@ type exchange struct {
 	started  time.Time
 	broken   atomic.Bool  // the client's body
 	trace    *token.Trace // nil but in explain
+	body     io.Reader    // what was read ahead of it, and its rest; nil when nothing was
 	outcome  Outcome
+
+	interaction string // the value of HeaderInteraction, or empty
 }
 
 type exchangeKey struct{}
@@ -93,9 +97,13 @@ func exchangeOf(ctx context.Context) *exchange {
 
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
-	rec := &recorder{ResponseWriter: w}
+	ex := &exchange{started: time.Now(), table: v.options.Switch.Table(), origins: r.Header["Origin"]}
+	rec := &recorder{ResponseWriter: w, request: r, exchange: ex}
 	defer v.finish(r, ex, rec)
+	if ex.table != nil && ex.table.Interactions {
+		ex.interaction = interactionOf(r.Header)
+		rec.interaction = ex.interaction
+	}
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
 	// does not even tell whether it was.
@@ -120,7 +128,11 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no configuration is in force")
 		return false
 	}
-	if refusal := ex.enter(site, r); refusal != nil {
+	refusal := ex.enter(site, r)
+	if refusal == nil {
+		refusal = ex.takeForm(w, r)
+	}
+	if refusal != nil {
 		ex.outcome.Door = refusal
 		refuseAtDoor(w, refusal)
 		return false
@@ -141,6 +153,7 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	ex.outcome.Overhead = time.Since(ex.started)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
+	ex.forwardBody(r)
 	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
 	if r.Header["Upgrade"] != nil {
 		// httputil answers an odd value by itself, before it asks us.
@@ -229,8 +242,12 @@ func modifyResponse(resp *http.Response) error {
 		return errors.New("upstream switched protocols unasked")
 	}
 	replaceNonce(resp)
+	keepPrivate(resp)
 	return nil
 }
+
+// statusClientClosed is for the log only: the client has gone.
+const statusClientClosed = 499
 
 // upstreamFailed answers when there is no response to relay.
 func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
@@ -241,8 +258,7 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	var timeout net.Error
 	switch {
 	case r.Context().Err() != nil:
-		// The client has gone; 499 is for the log only.
-		answer(w, 499, "client_closed_request", "")
+		answer(w, statusClientClosed, "client_closed_request", "")
 	case ex != nil && ex.broken.Load():
 		answer(w, http.StatusBadRequest, string(token.InvalidRequest), "the request's body is malformed")
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -256,9 +272,13 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 // flushing and deadlines.
 type recorder struct {
 	http.ResponseWriter
+	request *http.Request // for the form of an answer of ours
 	status  int
 	written int64
 	last    bool // the connection closes after this answer
+
+	interaction string // goes into the answer, whoever makes it
+	exchange    *exchange
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -270,8 +290,12 @@ func (r *recorder) WriteHeader(status int) {
 	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
+		r.exchange.dress(r.Header())
 		if r.last { // only now: httputil clears the header after each 1xx
 			r.Header().Set("Connection", "close")
+		}
+		if r.interaction != "" {
+			r.Header()[HeaderInteraction] = []string{r.interaction}
 		}
 	}
 	r.ResponseWriter.WriteHeader(status)

@@ -76,3 +76,15 @@ func TestParseJWTDecodesWholeParts(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestNothingHasNoMembers(t *testing.T) {
+	var none *Object
+	for _, path := range []string{"", "a", "a.b"} {
+		if v, found := none.Lookup(path); found {
+			t.Errorf("%q is %q", path, v)
+		}
+		if v, found := (&Claims{}).Lookup(path); found {
+			t.Errorf("%q is a claim: %q", path, v)
+		}
+	}
+}

@@ -69,10 +69,10 @@ func (t *Trace) Time(r Reason, at, now time.Time) {
 	}
 }
 
-// Octets notes a look at a length.
-func (t *Trace) Octets(r Reason, n int) {
+// Count notes a look at a number of something.
+func (t *Trace) Count(r Reason, n int, unit string) {
 	if t != nil {
-		t.Text(r, strconv.Itoa(n)+" octets")
+		t.Text(r, strconv.Itoa(n)+" "+unit)
 	}
 }
 

@@ -17,7 +17,7 @@ func TestTrace(t *testing.T) {
 	trace.Time(ReasonExpired, now.Add(90*time.Second), now)
 	trace.Time(ReasonExpired, now.Add(-time.Hour), now)
 	trace.Time(ReasonExpired, time.Time{}, now)
-	trace.Octets(ReasonTooLong, 7)
+	trace.Count(ReasonTooLong, 7, "octets")
 	trace.Want([]string{"a", "b"})
 	want := []string{
 		`a\x1b[31m\r\nb "c" é`, strings.Repeat("é", 100) + " …", `"at+jwt"`, "absent", "a b",
@@ -44,7 +44,7 @@ func TestNoTrace(t *testing.T) {
 		none.Value(ReasonType, "x")
 		none.Texts(ReasonAudience, list)
 		none.Time(ReasonExpired, time.Time{}, time.Time{})
-		none.Octets(ReasonTooLong, 1)
+		none.Count(ReasonTooLong, 1, "octets")
 		none.Want(list)
 	})
 	if allocations != 0 {

@@ -7,6 +7,7 @@
 package validator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,7 @@ type Validator struct {
 	cache    *lru.Cache[[32]byte, *verified]
 	onLookup func(bool)
 	onJudged func(*Result)
+	now      func() time.Time // the wall clock, which may be set back
 }
 
 type issuer struct {
@@ -106,7 +108,7 @@ type verified struct {
 func New(p Parts) (*Validator, error) {
 	v := &Validator{
 		issuers: make(map[string]*issuer), keys: p.Keys, dpop: p.DPoP, limit: p.MaxLength,
-		onLookup: p.OnLookup, onJudged: p.OnJudged,
+		onLookup: p.OnLookup, onJudged: p.OnJudged, now: time.Now,
 	}
 	if v.limit == 0 {
 		v.limit = token.MaxLength
@@ -187,11 +189,11 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if !cred.Present() {
 		return nil, "", token.Refuse(token.CredentialRequired, token.ReasonMissing)
 	}
-	cred.Trace.Octets(token.ReasonTooLong, len(cred.Raw))
+	cred.Trace.Count(token.ReasonTooLong, len(cred.Raw), "octets")
 	if len(cred.Raw) > r.limit {
 		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
 	}
-	now, digest := time.Now(), cred.Digest()
+	now, digest := r.now(), cred.Digest()
 	seen, hit := r.recall(digest)
 	if !hit {
 		if seen, err = r.verify(ctx, cred, now); err != nil {
@@ -325,6 +327,10 @@ func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 // certificate is looked at first, so that no proof is used up for nothing. A
 // binding nobody here can check refuses.
 func (v *Validator) confirm(ctx context.Context, cred token.Credential, digest [32]byte, cnf token.Confirmation, now time.Time) (token.Binding, string, error) {
+	if cnf.X5T != "" {
+		cred.Trace.Text(token.ReasonMTLSBinding, cmp.Or(cred.Certificate, "no certificate"))
+		cred.Trace.Want([]string{cnf.X5T})
+	}
 	switch {
 	case !cnf.Present && cred.Scheme == token.Bearer:
 		return token.Unbound, "", nil

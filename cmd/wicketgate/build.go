@@ -65,6 +65,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	}
 	for i, issuer := range c.Issuers {
 		source, err := sourceOf(issuer)
+		source.CipherSuites = cipherSuites(c)
 		if err != nil {
 			problems = append(problems, c.ErrorAt(fmt.Sprintf("issuers[%d].ca_file", i), err.Error()))
 		}
@@ -131,7 +132,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []string) (*proxy.Table, error) {
 	t := &proxy.Table{
 		Sites:   make(map[string]*proxy.Site),
-		Trusted: c.TrustedProxies,
+		Trusted: c.TrustedProxies, Interactions: c.FAPI(),
 		Limits: proxy.Limits{
 			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
 		},
@@ -149,6 +150,7 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 		}
 		gate.Validator = v.For(validator.Audience{Any: r.Audiences, ByIssuer: r.AudiencesByIssuer})
 		gate.Realm = token.Realm{Name: r.Realm, Algorithms: algorithms}
+		problems = append(problems, describe(c, i, gate, algorithms))
 		listen := listenOf(c, r)
 		site := t.Sites[listen]
 		if site == nil {
@@ -190,6 +192,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 		gate.Origins = append(gate.Origins, normal)
 	}
 	var err error
+	gate.Sources = sources(r, gate.Origins)
 	gate.Upstream, err = s.upstreams.Open(r.Upstream, proxy.Timeouts{
 		Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
 	})
@@ -257,6 +260,10 @@ func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
 		if c.MTLS.Name != "" {
 			list[i].Ours(map[string]string{c.MTLS.Name: ""})
+		}
+		ownInteraction(c, list[i])
+		if name := r.TokenSources.Header; name != "" {
+			list[i].Ours(map[string]string{name: ""})
 		}
 		for _, resource := range c.Resources {
 			list[i].Ours(resource.Forward.Headers)

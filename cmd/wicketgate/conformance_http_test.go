@@ -34,7 +34,7 @@ var frontRows = []conformanceRow{
 	{"CRED-15", testCRED15}, {"CRED-16", testCRED16},
 	{"CHAL-01", testCHAL01}, {"CHAL-02", testCHAL02}, {"CHAL-03", testCHAL03}, {"CHAL-04", testCHAL04}, {"CHAL-05", testCHAL05},
 	{"CHAL-06", testCHAL06}, {"CHAL-07", testCHAL07}, {"CHAL-08", testCHAL08}, {"CHAL-09", testCHAL09}, {"CHAL-10", testCHAL10},
-	{"CHAL-12", testCHAL12}, {"CHAL-13", testCHAL13},
+	{"CHAL-12", testCHAL12}, {"CHAL-13", rowCHAL13},
 	{"AZ-01", testAZ01}, {"AZ-02", testAZ02}, {"AZ-03", testAZ03}, {"AZ-06", testAZ06}, {"AZ-07", testAZ07},
 	{"OPS-02", testOPS02}, {"OPS-03", testOPS03}, {"OPS-06", testOPS06}, {"CORS-02", testCORS02},
 }
@@ -496,6 +496,7 @@ func testHTTP22(t *testing.T) {
 	names := []string{
 		"Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-SSL-Client-Cert", "X-SSL-Client-Verify", "ssl-client-cert",
 		"X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "Client_Cert", "x.ssl.client.s.dn",
+		"X-SSL-Client-DER", "X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-Leaf", "x_amzn_mtls_clientcert",
 	}
 	onBoth(t, f, func(t *testing.T, do clientCall) {
 		header := []string{"Authorization", "Bearer " + f.AT(nil)}

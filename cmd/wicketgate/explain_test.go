@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,6 +114,12 @@ func (c *explainCase) run(t *testing.T) string {
 	for i, k := range keys.Keys {
 		text = strings.ReplaceAll(text, k.Kid, "key-"+strconv.Itoa(i+1))
 	}
+	text = regexp.MustCompile(`(Dpop-Nonce: )\S+`).ReplaceAllString(text, "${1}nonce")
+	for _, random := range []string{"x", "y"} { // of the proof's jwk
+		text = regexp.MustCompile(`"`+random+`":"[^"]*"`).ReplaceAllString(text, `"`+random+`":"…"`)
+	}
+	digest := sha256.Sum256([]byte(strings.TrimPrefix(raw, "DPoP ")))
+	text = strings.ReplaceAll(text, base64.RawURLEncoding.EncodeToString(digest[:]), "hash of the token")
 	return strings.ReplaceAll(text, key.Thumbprint(), "client-key") + "exit " + strconv.Itoa(code) + "\n"
 }
 
@@ -130,7 +139,7 @@ func (c *explainCase) token(t *testing.T, key *devissuer.ClientKey) string {
 	decode(t, text, &wish)
 	for name, value := range wish.Claims {
 		wish.Claims[name] = atTime(value)
-		if name == "cnf" {
+		if name == "cnf" && value == "jkt" {
 			wish.Claims[name] = map[string]any{"jkt": key.Thumbprint()}
 		}
 	}
@@ -159,7 +168,7 @@ func (c *explainCase) proof(t *testing.T, key *devissuer.ClientKey, raw, text st
 		wish.Claims[name] = atTime(value)
 	}
 	proof, err := key.Proof(devissuer.Proof{
-		Method: wish.Method, URL: wish.URL, AccessToken: strings.TrimPrefix(raw, token.DPoP.String()+" "),
+		ID: "proof-1", Method: wish.Method, URL: wish.URL, AccessToken: strings.TrimPrefix(raw, token.DPoP.String()+" "),
 		Header: wish.Header, Claims: wish.Claims,
 	})
 	if err != nil {

@@ -51,7 +51,11 @@ func (s *serveCommand) Run(a *app) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	return g.serve(a.ctx, signals)
+	err = g.serve(a.ctx, signals)
+	if _, placed := errors.AsType[*config.Error](err); placed {
+		return a.complain(err)
+	}
+	return err
 }
 
 // configPath finds the configuration file, or shows the smallest one.

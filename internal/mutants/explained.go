@@ -41,6 +41,10 @@ func readExplained(text string) ([]explanation, error) {
 	return list, nil
 }
 
+func isExplained(list []explanation, m mutant) bool {
+	return slices.ContainsFunc(list, func(e explanation) bool { return e.key == m.key() })
+}
+
 // stale complains of explanations of what is not there, or is noticed after
 // all. Only the packages that were looked at can be judged, and of a mutant
 // that was not tried nothing is said but that it is there.

@@ -50,6 +50,7 @@ func (m mutant) apply(source []byte) []byte {
 //
 // Taken out, one at a time:
 //   - the condition of an if whose body ends in a refusal;
+//   - the condition of an if that allows, in a function that ends in a refusal;
 //   - a case of a switch without a tag that ends in a refusal, and a default of
 //     any switch that does, where the function can go on without it;
 //   - each operand of an || in such a condition;
@@ -79,6 +80,7 @@ type finder struct {
 	source   []byte
 	fset     *token.FileSet
 	function string
+	refuses  bool // the function that is walked ends in a refusal
 	seen     map[string]int
 	found    []mutant
 }
@@ -86,6 +88,9 @@ type finder struct {
 // body walks a function's body. A function literal in it has results of its
 // own and is walked by itself.
 func (f *finder) body(signature *ast.FuncType, body *ast.BlockStmt) {
+	outer := f.refuses
+	defer func() { f.refuses = outer }()
+	f.refuses = refuses(signature, body.List)
 	var last ast.Stmt
 	if len(body.List) > 0 {
 		last = body.List[len(body.List)-1]
@@ -137,6 +142,9 @@ func (f *finder) condition(signature *ast.FuncType, init ast.Stmt, cond ast.Expr
 			f.add(operand, check, f.text(operand), "(false && ("+f.text(operand)+"))")
 		}
 	case allows(body):
+		if f.refuses {
+			f.add(cond, check, "", "true || ("+f.text(cond)+")")
+		}
 		f.without(check, operands(cond, token.LAND))
 	}
 }

@@ -82,6 +82,7 @@ func TestFindTakesOutOneCheckAtATime(t *testing.T) {
 		{
 			"operands of and before it is allowed", "error", "if a && b { return nil }; return err",
 			[]string{
+				"a && b => if true || (a && b) { return nil }; return err",
 				"a && b | without a => if (true || (a)) && b { return nil }; return err",
 				"a && b | without b => if a && (true || (b)) { return nil }; return err",
 			},
@@ -116,7 +117,14 @@ func TestFindTakesOutOneCheckAtATime(t *testing.T) {
 			"function literal has its own results", "int", "g := func() error { if a { return err }; return nil }; g(); return 1",
 			[]string{"a => g := func() error { if false && (a) { return err }; return nil }; g(); return 1"},
 		},
-		{"allowing if", "error", "if a { return nil }; return err", nil},
+		{
+			"if that allows before a refusal", "error", "if a { return nil }; switch { case b: return nil }; return err",
+			[]string{
+				"a => if true || (a) { return nil }; switch { case b: return nil }; return err",
+				"b => if a { return nil }; switch { case true || (b): return nil }; return err",
+			},
+		},
+		{"if that allows before more", "error", "if a { return nil }; return nil", nil},
 		{"no result", "", "if a { return }", nil},
 		{"nothing returned", "error", "if a { println() }; return nil", nil},
 		{"hands on a call", "(int, error)", "if a { return g() }; return 0, nil", nil},

@@ -31,6 +31,7 @@ type options struct {
 	packages  []string
 	sample    string
 	only      string
+	recheck   bool
 	parallel  int
 	timeout   time.Duration
 	list      bool
@@ -43,6 +44,7 @@ func main() {
 	front := flag.String("front", "validator/dpop,validator,policy,jwks,proxy,cmd/wicketgate", "packages to ask when a package's own tests see nothing, in order")
 	flag.StringVar(&o.sample, "sample", "", "N/M: only every Mth mutant, from the Nth on")
 	flag.StringVar(&o.only, "only", "", "only mutants whose key contains this: a file, a function, part of a check")
+	flag.BoolVar(&o.recheck, "recheck", false, "only the mutants that are explained")
 	flag.IntVar(&o.parallel, "parallel", 2, "mutants tried at a time")
 	flag.DurationVar(&o.timeout, "timeout", 2*time.Minute, "for the tests of one package")
 	flag.BoolVar(&o.list, "list", false, "print the mutants and try none")
@@ -70,9 +72,16 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	list, err := loadExplained(root, o.explained)
+	if err != nil {
+		return err
+	}
 	chosen, err := choose(found, o.sample, o.only)
 	if err != nil {
 		return err
+	}
+	if o.recheck {
+		chosen = slices.DeleteFunc(chosen, func(m mutant) bool { return !isExplained(list, m) })
 	}
 	if o.list {
 		for _, m := range chosen {
@@ -80,10 +89,6 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "%d mutants\n", len(chosen))
 		return nil
-	}
-	list, err := loadExplained(root, o.explained)
-	if err != nil {
-		return err
 	}
 	scratch, err := os.MkdirTemp("", "mutants")
 	if err != nil {
@@ -203,7 +208,7 @@ func report(out io.Writer, found, chosen []mutant, results map[string]result, li
 		switch {
 		case r.state == killed || r.state == timedOut:
 			killers[r.killer]++
-		case slices.ContainsFunc(list, func(e explanation) bool { return e.key == m.key() }):
+		case isExplained(list, m):
 			explained++
 		default:
 			open = append(open, r)

@@ -169,4 +169,8 @@ func TestRunListsWithoutTrying(t *testing.T) {
 	if err != nil || out != "low/low.go:9: low/low.go Check: n > 100\n1 mutants\n" {
 		t.Errorf("got %q, %v", out, err)
 	}
+	out, err = runSmall(t, nil, options{list: true, recheck: true})
+	if err != nil || out != "low/low.go:6: low/low.go Check: n < 0 || n == 7 | without n == 7\n1 mutants\n" {
+		t.Errorf("explained ones: got %q, %v", out, err)
+	}
 }

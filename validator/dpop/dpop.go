@@ -135,10 +135,11 @@ func (v *Verifier) Confirm(ctx context.Context, cred token.Credential, digest [3
 }
 
 func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) (next string, err error) {
-	proof, key, err := v.read(cred.Proofs)
+	proof, key, err := v.read(cred.Proofs, cred.Trace)
 	if err != nil {
 		return "", err
 	}
+	cred.Trace.Text(token.ReasonDPoPBinding, key.Thumbprint())
 	if subtle.ConstantTimeCompare([]byte(key.Thumbprint()), []byte(jkt)) != 1 {
 		return "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
@@ -146,10 +147,12 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if err != nil {
 		return "", err
 	}
+	cred.Trace.Text(token.ReasonDPoPSignature, proof.Algorithm)
 	if err := proof.Signature(key); err != nil {
 		return "", refuse(token.ReasonDPoPSignature).Because(err)
 	}
 	ttl := said.issued.Add(v.options.MaxAge).Sub(now) + time.Second
+	cred.Trace.Text(token.ReasonDPoPReplay, said.id)
 	first, err := v.store.First(ctx, jkt, said.id, ttl)
 	if err != nil {
 		return "", &token.Fault{Reason: token.ReasonReplayUnavailable, RetryAfter: v.options.MaxAge / 2, Cause: err}
@@ -170,25 +173,31 @@ func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidDPoP
 
 // read parses the one proof and its key: RFC 9449 section 4.3, checks 1, 2, 4,
 // 5 and 7.
-func (v *Verifier) read(lines []string) (*token.Unverified, *jwks.Key, error) {
+func (v *Verifier) read(lines []string, trace *token.Trace) (*token.Unverified, *jwks.Key, error) {
+	trace.Count(token.ReasonDPoPMissing, len(lines), "field lines")
 	switch {
 	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
 		return nil, nil, refuse(token.ReasonDPoPMissing)
 	case len(lines) > 1:
 		return nil, nil, refuse(token.ReasonDPoPMalformed)
 	}
+	trace.Count(token.ReasonDPoPMalformed, len(lines[0]), "octets")
 	proof, err := token.ParseJWT(lines[0], v.options.MaxLength)
 	if err != nil {
 		return nil, nil, refuse(token.ReasonDPoPMalformed).Because(err)
 	}
 	typ, _ := proof.Header("typ")
+	trace.Value(token.ReasonDPoPType, typ)
 	if text, ok := typ.Text(); !ok || text != "dpop+jwt" {
 		return nil, nil, refuse(token.ReasonDPoPType)
 	}
+	trace.Text(token.ReasonDPoPAlgorithm, proof.Algorithm)
+	trace.Want(v.options.Algorithms)
 	if !v.allowed[jwks.Canonical(proof.Algorithm)] {
 		return nil, nil, refuse(token.ReasonDPoPAlgorithm)
 	}
 	jwk, _ := proof.Header("jwk")
+	trace.Value(token.ReasonDPoPKey, jwk)
 	key, err := v.keys.Parse(string(jwk))
 	if err != nil {
 		return nil, nil, refuse(token.ReasonDPoPKey).Because(err)
@@ -210,6 +219,7 @@ type statement struct {
 // and 8 to 12. The nonce comes before the time: a proof for which both have run
 // out is one that its client should make again.
 func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]byte, now time.Time) (said statement, err error) {
+	note(cred, p)
 	id, ok := text(p, "jti")
 	if !ok || id == "" || len(id) > maxID {
 		return said, refuse(token.ReasonDPoPMalformed)
@@ -247,6 +257,34 @@ func tooEarly(cred token.Credential) *token.Error {
 		return token.Refuse(token.UseDPoPNonce, token.ReasonDPoPTime)
 	}
 	return refuse(token.ReasonDPoPTime)
+}
+
+// claimed says which claim each check of judge looks at, in its order.
+var claimed = [...]struct {
+	reason token.Reason
+	name   string
+}{
+	{token.ReasonDPoPMalformed, "jti"}, {token.ReasonDPoPMethod, "htm"}, {token.ReasonDPoPTarget, "htu"},
+	{token.ReasonDPoPToken, "ath"}, {token.ReasonDPoPNonce, "nonce"}, {token.ReasonDPoPTime, "iat"},
+}
+
+func note(cred token.Credential, p *token.Unverified) {
+	if cred.Trace == nil {
+		return
+	}
+	for _, c := range claimed {
+		if c.name == "nonce" && !cred.NonceNeeded {
+			continue
+		}
+		v, _ := p.Untrusted(c.name)
+		cred.Trace.Value(c.reason, v)
+		switch c.name {
+		case "htm":
+			cred.Trace.Want([]string{cred.Method})
+		case "htu":
+			cred.Trace.Want(append([]string{cred.Path, "under"}, cred.Origins...))
+		}
+	}
 }
 
 func text(p *token.Unverified, name string) (string, bool) {

@@ -76,7 +76,7 @@ func TestRFC9449Thumbprint(t *testing.T) {
 	e := readExample(t)
 	v := newVerifier(t, Options{})
 	for name, proof := range map[string]string{"Figure 2": e.Figure2, "Figure 7": e.Figure7, "Figure 13": e.Figure13} {
-		_, key, err := v.read([]string{proof})
+		_, key, err := v.read([]string{proof}, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -108,7 +108,7 @@ func TestRFC9449TokenRequestProofs(t *testing.T) {
 	e := readExample(t)
 	for name, proof := range map[string]string{"Figure 2": e.Figure2, "Figure 7": e.Figure7} {
 		v := newVerifier(t, Options{})
-		u, key, err := v.read([]string{proof})
+		u, key, err := v.read([]string{proof}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
