@@ -53,6 +53,9 @@ func (c *checker) check() {
 	}
 	c.distinct("resources", "identifier", len(c.Resources), func(i int) string { return c.Resources[i].Identifier })
 	c.distinct("resources", "name", len(c.Resources), func(i int) string { return c.Resources[i].Name })
+	if c.FAPI() {
+		c.fapi()
+	}
 	c.listeners()
 	c.nonces()
 }
@@ -184,6 +187,7 @@ func (c *checker) resource(path string, r *Resource) {
 	c.forward(path+".forward", r.Forward)
 	c.hierarchy(path+".scope_hierarchy", r.ScopeHierarchy)
 	c.routes(path, r)
+	c.published(path, r)
 }
 
 // identifier returns the origin that a URL of the web as identifier implies,
@@ -296,8 +300,10 @@ func (c *checker) forward(path string, f Forward) {
 			c.badKey(at, "is no header name", "letters, digits and hyphens")
 		case slices.Contains(ours, normal):
 			c.badKey(at, "is set for every request already", "")
-		case slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-forwarded-"):
+		case slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-forwarded-") || strings.HasPrefix(normal, "grpc-"):
 			c.badKey(at, "is a header with a meaning of its own", "take another name, like X-Auth-Email")
+		case strings.HasSuffix(normal, "-bin"):
+			c.badKey(at, "ends in -bin, which gRPC takes for base64", "take another name, like X-Auth-Email")
 		case seen[normal] != "":
 			c.badKey(at, "is read as "+seen[normal]+" by some servers", "")
 		}
@@ -365,16 +371,7 @@ func (c *checker) route(path string, r *Route) {
 		}
 	}
 	for i, m := range r.Methods {
-		at := fmt.Sprintf("%s.methods[%d]", path, i)
-		switch upper := strings.ToUpper(m); {
-		case m == "":
-		case !headerName.MatchString(m):
-			c.bad(at, "is no method", "")
-		case upper == "CONNECT" || upper == "TRACE":
-			c.bad(at, "is refused everywhere", "remove it")
-		case m != upper:
-			c.bad(at, "methods are upper-case", "write "+c.suggest(at, upper, "it so"))
-		}
+		c.method(fmt.Sprintf("%s.methods[%d]", path, i), m)
 	}
 	scopes := path + ".scopes"
 	if c.has(scopes+".all") || c.has(scopes+".any") {
@@ -382,6 +379,18 @@ func (c *checker) route(path string, r *Route) {
 		c.scopes(scopes+".any", r.Scopes.Any)
 	} else {
 		c.scopes(scopes, r.Scopes.All)
+	}
+}
+
+func (c *checker) method(path, m string) {
+	switch upper := strings.ToUpper(m); {
+	case m == "":
+	case !headerName.MatchString(m):
+		c.bad(path, "is no method", "")
+	case upper == "CONNECT" || upper == "TRACE":
+		c.bad(path, "is refused everywhere", "remove it")
+	case m != upper:
+		c.bad(path, "methods are upper-case", "write "+c.suggest(path, upper, "it so"))
 	}
 }
 

@@ -34,6 +34,7 @@ type File struct {
 	env      func(string) (string, bool)
 	hash     [32]byte // of everything loaded
 	warnings []Warning
+	filled   []Filled
 }
 
 // TLS names the certificate of the traffic listeners.

@@ -25,12 +25,13 @@ type Source struct {
 	InsecureHTTP    bool           // plain http beyond loopback
 	Algorithms      []string       // the issuer's explicit list; nil when there is none
 	RefetchInterval time.Duration  // between two fetches for unknown kids; default 10 s
+	CipherSuites    []uint16       // of TLS 1.2, as crypto/tls has them; nil: those of Go
 }
 
 func (s Source) equal(o Source) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.DiscoveryURL == o.DiscoveryURL && s.JWKSURI == o.JWKSURI &&
 		s.File == o.File && s.InsecureHTTP == o.InsecureHTTP && s.RefetchInterval == o.RefetchInterval
-	return plain && slices.Equal(s.Algorithms, o.Algorithms) && s.RootCAs.Equal(o.RootCAs)
+	return plain && slices.Equal(s.Algorithms, o.Algorithms) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs)
 }
 
 const (
@@ -66,7 +67,7 @@ func newEntry(s Source, c *Cache) *entry {
 		s.RefetchInterval = 10 * time.Second
 	}
 	e := &entry{source: s, cache: c}
-	e.client = fetch.NewClient(fetch.ClientOptions{MaxBody: maxBody, RootCAs: s.RootCAs, AllowHTTP: s.InsecureHTTP})
+	e.client = fetch.NewClient(fetch.ClientOptions{MaxBody: maxBody, RootCAs: s.RootCAs, AllowHTTP: s.InsecureHTTP, CipherSuites: s.CipherSuites})
 	limits := fetch.Limits{
 		MinFresh: time.Minute, MaxFresh: 24 * time.Hour, DefaultFresh: 10 * time.Minute,
 		MaxStale: maxStale, MinGap: s.RefetchInterval, OnLoad: e.loaded,

@@ -62,6 +62,9 @@ func noteScope(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
 	trace.Want(r.needed(p.Scope))
 }
 
+// Needs lists the scopes a caller who has none should ask for.
+func (r *Route) Needs() token.Scopes { return r.needed(nil) }
+
 // needed lists everything the route wants in one go (RFC 6750 section 3.1), so
 // that a client asks once. Of alternatives it names the one the caller has, or
 // else the operator's first.

@@ -18,19 +18,66 @@ type answerBody struct {
 	Description string `json:"error_description,omitempty"`
 }
 
-// answer writes an answer of ours. Nothing in it comes from the request.
+// problem is the same for those who ask for it, RFC 9457 section 3.1. Detail
+// is the error_description of the challenge.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title,omitempty"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// answer writes an answer of ours in the form that the caller understands.
+// Nothing in it comes from the request. Fields set on w before, a challenge or
+// a nonce, are part of it in every form.
 func answer(w http.ResponseWriter, status int, code, description string) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
+	w.Header().Set("Cache-Control", "no-store")
+	rec, _ := w.(*recorder)
+	if rec == nil {
+		writeBody(w, status, jsonBody(code, description), "application/json")
+		return
+	}
+	if mediaType := grpcAnswer(rec.request); mediaType != "" {
+		writeTrailersOnly(rec, mediaType, status, description)
+		return
+	}
+	if prefersProblem(rec.request.Header["Accept"]) {
+		writeBody(w, status, problemBody(status, code, description), "application/problem+json")
+		return
+	}
+	writeBody(w, status, jsonBody(code, description), "application/json")
+}
+
+func jsonBody(code, description string) []byte {
 	if code == "" {
-		h.Set("Content-Length", "0")
+		return nil
+	}
+	body, _ := json.Marshal(answerBody{code, description}) // two strings always marshal
+	return body
+}
+
+// problemBody says no more than jsonBody: without a code, the status only (RFC
+// 6750 section 3.1).
+func problemBody(status int, code, description string) []byte {
+	p := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Error: code}
+	if code != "" {
+		p.Detail = description
+	}
+	body, _ := json.Marshal(p) // strings and a number always marshal
+	return body
+}
+
+// writeBody answers HEAD like GET: net/http keeps the body back.
+func writeBody(w http.ResponseWriter, status int, body []byte, mediaType string) {
+	h := w.Header()
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if len(body) == 0 {
 		w.WriteHeader(status)
 		return
 	}
-	body, _ := json.Marshal(answerBody{code, description}) // two strings always marshal
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that has gone needs no answer
 }
@@ -49,6 +96,10 @@ func refuseAtDoor(w http.ResponseWriter, e *token.Error) {
 // Answer writes the answer to a decision that did not allow: the one table of
 // RFC 6750 section 3, RFC 9449 section 7 and the manual.
 func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
+	if d.Verdict == Answered {
+		d.Reply.write(w)
+		return
+	}
 	if d.Verdict == Failed || d.Refusal == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(d.RetryAfter().Seconds())))
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", token.Refuse("", d.Reason()).Description())
@@ -56,12 +107,15 @@ func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
 	}
 	e := d.Refusal
 	if e.Code.OnChallenge() {
-		for _, line := range g.Realm.Challenges(e, d.Route.Schemes()) {
+		for _, line := range g.Realm.Challenges(g.naming(d), d.Route.Schemes()) {
 			w.Header().Add("WWW-Authenticate", line)
 		}
 	}
 	if nonce := d.nonce(); nonce != "" {
 		w.Header()[headerNonce] = []string{nonce}
+	}
+	if e.Code == token.MethodNotAllowed { // past the door only the metadata says so
+		w.Header().Set("Allow", metadataMethods)
 	}
 	code := string(e.Code)
 	if e.Code == token.CredentialRequired {

@@ -33,6 +33,8 @@ type Gate struct {
 	BehindTLS bool     // a terminator stands in front: the client spoke https
 	Upstream  *Upstream
 	Forward   []*Forward // what the upstream is told, by Route.Index
+	Metadata  *Metadata  // published, or nil
+	CORS      *CORS      // nil: nothing is said of other origins
 }
 
 // Request is what a decision is made from. It is read from the client's
@@ -61,6 +63,7 @@ const (
 	Refused Verdict = iota // the client is at fault
 	Failed                 // nobody can tell: 503
 	Allowed
+	Answered // nothing is forwarded: Reply is all there is to say
 )
 
 // Decision is the answer to a Request. The zero Decision refuses.
@@ -70,11 +73,12 @@ type Decision struct {
 	Principal *token.Principal // nil on public routes and for anonymous callers
 	Refusal   *token.Error     // with Refused
 	Fault     error            // with Failed
+	Reply     *Reply           // with Answered
 }
 
 // Reason says which check refused or failed; empty for Allowed.
 func (d *Decision) Reason() token.Reason {
-	if d.Verdict == Allowed {
+	if d.Verdict == Allowed || d.Verdict == Answered {
 		return token.ReasonNone
 	}
 	if d.Refusal != nil {
@@ -104,6 +108,9 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
 	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
+	if g.ahead(req, &d) {
+		return d
+	}
 	switch {
 	case !d.Route.Matched():
 		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)

@@ -33,7 +33,7 @@ type Outcome struct {
 	Gate     *Gate        // nil when the request did not get as far
 	Door     *token.Error // the refusal at the door, before any route
 	Decision *Decision    // nil when refused at the door
-	Status   int          // as sent to the client
+	Status   int          // as sent to the client, or what it means where gRPC is told 200
 	Written  int64        // octets of the body
 	Duration time.Duration
 	Overhead time.Duration // until the request was handed on or answered: our own part
@@ -74,6 +74,7 @@ type exchange struct {
 	gate     *Gate
 	request  Request
 	query    string // with its question mark
+	origins  []string
 	decision Decision
 	forward  *Forward
 	fields   []field
@@ -82,6 +83,8 @@ type exchange struct {
 	broken   atomic.Bool  // the client's body
 	trace    *token.Trace // nil but in explain
 	outcome  Outcome
+
+	interaction string // the value of HeaderInteraction, or empty
 }
 
 type exchangeKey struct{}
@@ -93,9 +96,13 @@ func exchangeOf(ctx context.Context) *exchange {
 
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
-	rec := &recorder{ResponseWriter: w}
+	ex := &exchange{started: time.Now(), table: v.options.Switch.Table(), origins: r.Header["Origin"]}
+	rec := &recorder{ResponseWriter: w, request: r, exchange: ex}
 	defer v.finish(r, ex, rec)
+	if ex.table != nil && ex.table.Interactions {
+		ex.interaction = interactionOf(r.Header)
+		rec.interaction = ex.interaction
+	}
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
 	// does not even tell whether it was.
@@ -232,6 +239,9 @@ func modifyResponse(resp *http.Response) error {
 	return nil
 }
 
+// statusClientClosed is for the log only: the client has gone.
+const statusClientClosed = 499
+
 // upstreamFailed answers when there is no response to relay.
 func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	ex := exchangeOf(r.Context())
@@ -241,8 +251,7 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	var timeout net.Error
 	switch {
 	case r.Context().Err() != nil:
-		// The client has gone; 499 is for the log only.
-		answer(w, 499, "client_closed_request", "")
+		answer(w, statusClientClosed, "client_closed_request", "")
 	case ex != nil && ex.broken.Load():
 		answer(w, http.StatusBadRequest, string(token.InvalidRequest), "the request's body is malformed")
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -256,9 +265,13 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 // flushing and deadlines.
 type recorder struct {
 	http.ResponseWriter
+	request *http.Request // for the form of an answer of ours
 	status  int
 	written int64
 	last    bool // the connection closes after this answer
+
+	interaction string // goes into the answer, whoever makes it
+	exchange    *exchange
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -270,8 +283,12 @@ func (r *recorder) WriteHeader(status int) {
 	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
+		r.exchange.dress(r.Header())
 		if r.last { // only now: httputil clears the header after each 1xx
 			r.Header().Set("Connection", "close")
+		}
+		if r.interaction != "" {
+			r.Header()[HeaderInteraction] = []string{r.interaction}
 		}
 	}
 	r.ResponseWriter.WriteHeader(status)

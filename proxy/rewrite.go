@@ -44,6 +44,9 @@ func rewrite(pr *httputil.ProxyRequest) {
 	for _, f := range ex.fields {
 		h[f.name] = []string{f.value}
 	}
+	if ex.interaction != "" {
+		h[HeaderInteraction] = []string{ex.interaction}
+	}
 	ex.introduce(h, pr.In)
 }
 

@@ -18,6 +18,7 @@ type Table struct {
 	// Certificates reads the client's certificate from what a trusted peer
 	// says; nil takes the certificate of the TLS connection.
 	Certificates *CertificateHeader
+	Interactions bool // every request and answer carries HeaderInteraction
 }
 
 // Limits bounds a request's head.

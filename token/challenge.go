@@ -61,6 +61,8 @@ func (r Realm) challenge(name string, scheme Scheme, e *Error, told bool) string
 		if e.MaxAge > 0 {
 			attribute("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
 		}
+	} else if e.Code == CredentialRequired && len(e.Scope) > 0 {
+		attribute("scope", e.Scope.String())
 	}
 	if scheme == DPoP && len(r.Algorithms) > 0 {
 		attribute("algs", strings.Join(r.Algorithms, " "))

@@ -139,6 +139,29 @@ func TestChallengeScope(t *testing.T) {
 	}
 }
 
+// CHAL-11: where nothing was presented, what to ask the issuer for, on every
+// scheme and without an error. PRM-06: where to find the issuer.
+func TestChallengeOfMetadata(t *testing.T) {
+	realm := Realm{Algorithms: []string{"ES256"}, Metadata: "https://rs.example.com/.well-known/oauth-protected-resource"}
+	const at = `resource_metadata="https://rs.example.com/.well-known/oauth-protected-resource"`
+	nothing := Refuse(CredentialRequired, ReasonMissing)
+	nothing.Scope = Scopes{"read", "write"}
+	for _, row := range []struct {
+		refusal *Error
+		want    []string
+	}{
+		{nothing, []string{`Bearer scope="read write", ` + at, `DPoP scope="read write", algs="ES256", ` + at}},
+		{Refuse(CredentialRequired, ReasonMissing), []string{"Bearer " + at, `DPoP algs="ES256", ` + at}},
+		{Refuse(InvalidToken, ReasonExpired).Using(Bearer), []string{
+			`Bearer error="invalid_token", error_description="the access token has expired", ` + at, `DPoP algs="ES256", ` + at,
+		}},
+	} {
+		if got := realm.Challenges(row.refusal, Bearer|DPoP); !slices.Equal(got, row.want) {
+			t.Errorf("got  %q\nwant %q", got, row.want)
+		}
+	}
+}
+
 // CHAL-04, CHAL-05, CHAL-07 to CHAL-09: every challenge that can be made.
 func TestEveryChallenge(t *testing.T) {
 	codes := []Code{InvalidRequest, InvalidToken, InsufficientScope, InvalidDPoPProof, UseDPoPNonce, InsufficientAuthn, CredentialRequired}
@@ -173,7 +196,7 @@ func checkLines(t *testing.T, r Realm, refusal *Error, accepted Scheme) {
 		if told := c.attributes["error"]; told != "" && (told != string(refusal.Code) || c.attributes["error_description"] != refusal.Description() || c.attributes["scope"] != "read write") {
 			t.Errorf("%s: answers %v", line, refusal)
 		}
-		if refusal.Code == CredentialRequired && (len(c.attributes) > 2 || slices.Contains(c.names, "error") || slices.Contains(c.names, "error_description")) {
+		if refusal.Code == CredentialRequired && (len(c.attributes) > 3 || c.attributes["scope"] != "read write" || slices.Contains(c.names, "error") || slices.Contains(c.names, "error_description")) {
 			t.Errorf("%s: tells an error where nothing was presented", line)
 		}
 		if strings.Contains(line, "s3cret") || strings.Contains(line, "credential_required") {

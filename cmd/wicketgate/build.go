@@ -65,6 +65,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	}
 	for i, issuer := range c.Issuers {
 		source, err := sourceOf(issuer)
+		source.CipherSuites = cipherSuites(c)
 		if err != nil {
 			problems = append(problems, c.ErrorAt(fmt.Sprintf("issuers[%d].ca_file", i), err.Error()))
 		}
@@ -131,7 +132,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []string) (*proxy.Table, error) {
 	t := &proxy.Table{
 		Sites:   make(map[string]*proxy.Site),
-		Trusted: c.TrustedProxies,
+		Trusted: c.TrustedProxies, Interactions: c.FAPI(),
 		Limits: proxy.Limits{
 			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
 		},
@@ -149,6 +150,7 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 		}
 		gate.Validator = v.For(validator.Audience{Any: r.Audiences, ByIssuer: r.AudiencesByIssuer})
 		gate.Realm = token.Realm{Name: r.Realm, Algorithms: algorithms}
+		problems = append(problems, describe(c, i, gate, algorithms))
 		listen := listenOf(c, r)
 		site := t.Sites[listen]
 		if site == nil {
@@ -258,6 +260,7 @@ func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 		if c.MTLS.Name != "" {
 			list[i].Ours(map[string]string{c.MTLS.Name: ""})
 		}
+		ownInteraction(c, list[i])
 		for _, resource := range c.Resources {
 			list[i].Ours(resource.Forward.Headers)
 			for _, other := range resource.Routes {

@@ -43,6 +43,9 @@ func (c *checkCommand) Run(a *app) error {
 	if err != nil {
 		return a.complain(err)
 	}
+	for _, f := range file.Filled() {
+		fmt.Fprintf(a.stdout, "filled: %s: %s (preset: %s)\n", f.Path, f.Value, f.Preset)
+	}
 	failed := false
 	for _, w := range file.Warnings() {
 		fmt.Fprintf(a.stdout, "warning: %s: %s\n", w.Path, w.Message)
@@ -89,7 +92,7 @@ func (a *app) checkLive(file *config.File, compiled *plan) bool {
 
 // liveIssuer goes the way serve goes: metadata, then keys.
 func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...any)) {
-	client := fetch.NewClient(fetch.ClientOptions{RootCAs: s.RootCAs, AllowHTTP: s.InsecureHTTP})
+	client := fetch.NewClient(fetch.ClientOptions{RootCAs: s.RootCAs, AllowHTTP: s.InsecureHTTP, CipherSuites: s.CipherSuites})
 	if s.JWKSURI == "" && s.File == "" {
 		m, err := jwks.Discover(ctx, client, s.Issuer, s.DiscoveryURL)
 		if err != nil {

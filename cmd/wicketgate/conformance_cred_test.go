@@ -426,10 +426,11 @@ func testCHAL08(t *testing.T) {
 
 func testCHAL09(t *testing.T) {
 	for want, edit := range map[string]func(string) string{
-		"ES256 EdDSA Ed25519 RS256 PS256": nil,
+		"ES256 EdDSA Ed25519 RS256 PS256": edits(),
 		"ES256":                           func(text string) string { return text + "dpop: {algorithms: [ES256]}\n" },
 	} {
-		f := newFixture(t, edit)
+		f := newFixture(t, edits(resourceKeys("metadata: true"), edit))
+		wantSameAlgorithms(t, f)
 		for _, line := range []string{"", "Bearer abc", "DPoP a b", "DPoP " + f.AT(nil)} {
 			got := strings.Fields(challengesOf(t, f.do("GET", "/read", "Authorization", line))["DPoP"]["algs"])
 			if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(strings.Fields(want)))) {
@@ -668,4 +669,5 @@ func testCORS02(t *testing.T) {
 		}
 		wantOK(t, do("OPTIONS", "/any/x", "Authorization", "Bearer "+f.AT(nil)))
 	})
+	testCORS02On(t)
 }

@@ -34,7 +34,7 @@ var frontRows = []conformanceRow{
 	{"CRED-15", testCRED15}, {"CRED-16", testCRED16},
 	{"CHAL-01", testCHAL01}, {"CHAL-02", testCHAL02}, {"CHAL-03", testCHAL03}, {"CHAL-04", testCHAL04}, {"CHAL-05", testCHAL05},
 	{"CHAL-06", testCHAL06}, {"CHAL-07", testCHAL07}, {"CHAL-08", testCHAL08}, {"CHAL-09", testCHAL09}, {"CHAL-10", testCHAL10},
-	{"CHAL-12", testCHAL12}, {"CHAL-13", testCHAL13},
+	{"CHAL-12", testCHAL12}, {"CHAL-13", rowCHAL13},
 	{"AZ-01", testAZ01}, {"AZ-02", testAZ02}, {"AZ-03", testAZ03}, {"AZ-06", testAZ06}, {"AZ-07", testAZ07},
 	{"OPS-02", testOPS02}, {"OPS-03", testOPS03}, {"OPS-06", testOPS06}, {"CORS-02", testCORS02},
 }

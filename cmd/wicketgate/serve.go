@@ -310,6 +310,8 @@ func (g *gateway) needsRestart(file *config.File) error {
 		return errors.New("restart needed: the listen addresses changed")
 	case old.TLS.On() != file.TLS.On():
 		return errors.New("restart needed: tls was switched on or off")
+	case old.Preset != file.Preset:
+		return errors.New("restart needed: preset changed")
 	case old.DPoP.Replay != file.DPoP.Replay:
 		return errors.New("restart needed: dpop.replay changed, and a new store would forget which proofs were used")
 	case file.DPoP.MaxAge > old.DPoP.MaxAge:

@@ -24,6 +24,8 @@ type ClientOptions struct {
 	MaxBody   int64          // octets of a body; default 512 KiB
 	RootCAs   *x509.CertPool // nil: the system's
 	AllowHTTP bool           // plain http also to hosts that are not loopback
+
+	CipherSuites []uint16 // of TLS 1.2, as crypto/tls has them; nil: those of Go
 }
 
 // Client gets small documents from servers an operator named. It follows no
@@ -75,7 +77,7 @@ func NewClient(o ClientOptions) *Client {
 			},
 			Transport: &http.Transport{
 				DialContext:            dialer.DialContext,
-				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
+				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, CipherSuites: o.CipherSuites},
 				DisableKeepAlives:      true,
 				DisableCompression:     true,
 				MaxResponseHeaderBytes: 64 << 10,

@@ -340,6 +340,8 @@ func outcome(t testing.TB, m *Telemetry, verdict proxy.Verdict) *proxy.Outcome {
 		o.Status, o.Decision.Refusal = 401, token.Refuse(token.InvalidToken, token.ReasonSignature)
 	case proxy.Failed:
 		o.Status, o.Decision.Fault = 503, &token.Fault{Reason: token.ReasonKeysUnavailable}
+	case proxy.Answered:
+		o.Decision.Reply = &proxy.Reply{Status: 200}
 	}
 	return o
 }
@@ -347,7 +349,7 @@ func outcome(t testing.TB, m *Telemetry, verdict proxy.Verdict) *proxy.Outcome {
 func TestCountingAllocatesNothing(t *testing.T) {
 	m := New(Options{Access: Off})
 	r := httptest.NewRequest("GET", "/orders/1", nil)
-	for _, verdict := range []proxy.Verdict{proxy.Allowed, proxy.Refused, proxy.Failed} {
+	for _, verdict := range []proxy.Verdict{proxy.Allowed, proxy.Refused, proxy.Failed, proxy.Answered} {
 		o := outcome(t, m, verdict)
 		report := m.Decided(listener)
 		if n := testing.AllocsPerRun(1000, func() { report(r, o) }); n != 0 {

@@ -36,6 +36,8 @@ func decisionOf(o *proxy.Outcome) string {
 			return public
 		}
 		return allowed
+	case proxy.Answered:
+		return public
 	case proxy.Refused:
 		return denied
 	case proxy.Failed:
