@@ -161,9 +161,9 @@ drain: {delay: 0s, timeout: 2s}
   // startGate returns once it listens, whether or not it is ready. write makes
   // its configuration.
   async startGate(write = (ports) => this.configuration(ports)) {
-    const [orders, echo, admin] = await freePorts(3);
+    const [orders, echo, extra, admin] = await freePorts(4);
     const file = join(this.folder, `gate-${this.gates.length}.yaml`);
-    writeFileSync(file, write({ orders, echo, admin }));
+    writeFileSync(file, write({ orders, echo, extra, admin }));
     const child = launch(this.folder, `gate-${this.gates.length}`, WICKETGATE, ['serve', '--config', file]);
     const gate = {
       child,
