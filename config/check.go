@@ -188,6 +188,7 @@ func (c *checker) resource(path string, r *Resource) {
 	c.hierarchy(path+".scope_hierarchy", r.ScopeHierarchy)
 	c.routes(path, r)
 	c.published(path, r)
+	c.tokenSources(path+".token_sources", r)
 }
 
 // identifier returns the origin that a URL of the web as identifier implies,

@@ -112,7 +112,7 @@ type CORS struct {
 // TokenSources are places for a token beside the Authorization header. Each is
 // off unless named.
 type TokenSources struct {
-	Cookie    string `yaml:"cookie" doc:"Name of a cookie with the token, taken on unsafe methods only from the same site or an origin in cors.origins; default none."`
+	Cookie    string `yaml:"cookie" doc:"Name of a cookie with the token, taken on unsafe methods and handshakes only from pages of the same origin, public_origins or cors.origins; default none."`
 	Header    string `yaml:"header" doc:"Name of a request header with the bare token; default none."`
 	Query     bool   `yaml:"query" doc:"Take access_token from the query, which ends up in logs and histories; default false."`
 	Body      bool   `yaml:"body" doc:"Take access_token from a form in the body (RFC 6750 section 2.2); default false."`
@@ -122,7 +122,7 @@ type TokenSources struct {
 // Forward says what an upstream is told.
 type Forward struct {
 	Headers map[string]string `yaml:"headers" doc:"Headers to set from claims, by name, each a dotted claim path; default none."`
-	Token   bool              `yaml:"token" doc:"Pass a verified access token on as the client sent it, never the proof; default false."`
+	Token   bool              `yaml:"token" doc:"Pass a verified access token on as the client sent it, one from token_sources as Authorization: Bearer, never the proof; default false."`
 }
 
 // Route is one rule of a resource. Its Forward is the effective one: the

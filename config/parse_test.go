@@ -160,12 +160,17 @@ func TestWarnings(t *testing.T) {
 		"behind tls":       {head + ", behind_tls: true}\n", nil, nil},
 		"tls":              {head + "}\ntls: {cert_file: c, key_file: k}\n", nil, nil},
 		"trusts everybody": {head + ", behind_tls: true}\ntrusted_proxies: [\"::/0\"]\n", []string{"trusted_proxies[0]"}, nil},
+		"certificates of everybody": {head + ", behind_tls: true}\ntrusted_proxies: [10.0.0.0/8, \"0.0.0.0/0\"]\nmtls: {from: header}\n",
+			[]string{"mtls.from", "trusted_proxies[1]"}, nil},
 		"slash twins": {"version: 1\nissuers: [{name: a, issuer: https://a.example.com/}, {name: b, issuer: https://a.example.com}]\n" +
 			"resources: [{identifier: https://b.example.com, upstream: http://a, behind_tls: true}]\n", []string{"issuers[1].issuer"}, nil},
 		"insecure": {"version: 1\nissuers: [{issuer: http://a.example.com, insecure_http: true, insecure_allow_any_audience: true}, {issuer: http://localhost:1, insecure_http: true}]\n" +
 			"resources: [{identifier: https://b.example.com, upstream: http://a, behind_tls: true}]\n",
 			[]string{"issuers[0].insecure_allow_any_audience", "issuers[0].insecure_http", "issuers[0].issuer", "issuers[1].insecure_http", "issuers[1].issuer"},
 			[]string{"insecure_allow_any_audience", "insecure_http"}},
+		"token sources": {"version: 1\nissuers: [{issuer: https://a.example.com}]\nresources: [{identifier: https://b.example.com, upstream: http://a, behind_tls: true,\n" +
+			"  token_sources: {cookie: __Host-t, header: X-Auth-Token, query: true, body: true, websocket: true}}]\n",
+			[]string{"resources[0].token_sources.body", "resources[0].token_sources.query"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := parse(t, "c.yaml", test.text)

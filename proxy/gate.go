@@ -31,6 +31,7 @@ type Gate struct {
 	Realm     token.Realm
 	Origins   []string // the origins the resource is known by, as dpop.Origin writes them
 	BehindTLS bool     // a terminator stands in front: the client spoke https
+	Sources   Sources  // where a token may be beside the Authorization field
 	Upstream  *Upstream
 	Forward   []*Forward // what the upstream is told, by Route.Index
 	Metadata  *Metadata  // published, or nil
@@ -53,6 +54,7 @@ type Request struct {
 	CertificateFault error // why a field that should name the certificate is not believed, or nil
 
 	Trace *token.Trace // notes what the checks look at; nil but in explain
+	Form  string       // the body, when Sources.Body is on and it is a form that may hold a token; else empty
 }
 
 // Verdict is the outcome of a decision. The zero Verdict refuses.
@@ -165,7 +167,10 @@ func (d *Decision) settle(p *token.Principal, err error, used token.Scheme) {
 // taken for an anonymous request.
 func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, *token.Error) {
 	cred, refusal := token.ReadAuthorization(req.Authorization)
-	req.Trace.Text(token.ReasonMissing, presented(cred.Scheme))
+	if refusal == nil && g.Sources.on() {
+		cred, refusal = g.Sources.choose(req, cred)
+	}
+	req.Trace.Text(token.ReasonMissing, schemeSeen(cred.Scheme))
 	switch {
 	case refusal != nil:
 		return cred, refusal
@@ -173,7 +178,7 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 		return cred, nil
 	case cred.Scheme&route.Schemes() == 0:
 		return cred, token.Refuse(token.CredentialRequired, token.ReasonMissing)
-	case hasQueryToken(req.RawQuery):
+	case !g.Sources.Query && hasQueryToken(req.RawQuery):
 		return cred, token.Refuse(token.InvalidRequest, token.ReasonTwoMethods).Using(cred.Scheme)
 	}
 	cred.Proofs, cred.Method, cred.Path, cred.Origins = req.Proofs, req.Method, req.RawPath, g.Origins
@@ -217,8 +222,8 @@ func unescapeName(name string) string {
 	return string(out)
 }
 
-// presented says what a credential came as.
-func presented(s token.Scheme) string {
+// schemeSeen says what a credential came as.
+func schemeSeen(s token.Scheme) string {
 	switch s {
 	case token.Bearer:
 		return "scheme Bearer"

@@ -82,6 +82,7 @@ type exchange struct {
 	started  time.Time
 	broken   atomic.Bool  // the client's body
 	trace    *token.Trace // nil but in explain
+	body     io.Reader    // what was read ahead of it, and its rest; nil when nothing was
 	outcome  Outcome
 
 	interaction string // the value of HeaderInteraction, or empty
@@ -127,7 +128,11 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no configuration is in force")
 		return false
 	}
-	if refusal := ex.enter(site, r); refusal != nil {
+	refusal := ex.enter(site, r)
+	if refusal == nil {
+		refusal = ex.takeForm(w, r)
+	}
+	if refusal != nil {
 		ex.outcome.Door = refusal
 		refuseAtDoor(w, refusal)
 		return false
@@ -148,6 +153,7 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	ex.outcome.Overhead = time.Since(ex.started)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
+	ex.forwardBody(r)
 	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
 	if r.Header["Upgrade"] != nil {
 		// httputil answers an odd value by itself, before it asks us.
@@ -236,6 +242,7 @@ func modifyResponse(resp *http.Response) error {
 		return errors.New("upstream switched protocols unasked")
 	}
 	replaceNonce(resp)
+	keepPrivate(resp)
 	return nil
 }
 

@@ -29,7 +29,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	out.URL = &url.URL{
 		Scheme: up.scheme, Host: up.host, Path: path, RawPath: raw,
 		// Byte for byte: httputil has dropped fields it could not parse.
-		RawQuery: ex.request.RawQuery, ForceQuery: ex.query == "?",
+		RawQuery: ex.upstreamQuery(), ForceQuery: ex.query == "?",
 	}
 	out.Host = pr.In.Host
 	out.Trailer = nil
@@ -41,6 +41,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if !ex.forward.token || ex.decision.Principal == nil {
 		dropToken(h)
 	}
+	ex.cleanSources(h)
 	for _, f := range ex.fields {
 		h[f.name] = []string{f.value}
 	}

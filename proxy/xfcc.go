@@ -10,8 +10,8 @@ import (
 var (
 	errXFCCElements = errors.New("the certificate's field has several elements, and mtls.element wants one only")
 	errXFCCNothing  = errors.New("the element that counts has neither Hash nor Cert")
-	errXFCCHash     = errors.New("Hash is no SHA-256 in hexadecimal")
-	errXFCCDisagree = errors.New("Hash and Cert are not of one certificate")
+	errXFCCHash     = errors.New("the key Hash holds no SHA-256 in hexadecimal")
+	errXFCCDisagree = errors.New("the keys Hash and Cert are not of one certificate")
 )
 
 // xfccElement is what one proxy says about its client: of all its keys, the two

@@ -74,6 +74,7 @@ const (
 	ReasonHost          Reason = "host"
 	ReasonHeaderSection Reason = "header_section"
 	ReasonNoRoute       Reason = "no_route"
+	ReasonBody          Reason = "body"
 
 	ReasonOrigin    Reason = "origin"
 	ReasonCrossSite Reason = "cross_site"
@@ -143,6 +144,7 @@ var Reasons = []struct {
 	{ReasonHost, "no resource is served under this host"},
 	{ReasonHeaderSection, "the header section is too large"},
 	{ReasonNoRoute, "no route matches the request"},
+	{ReasonBody, "the request's body is malformed"},
 	{ReasonOrigin, "requests from this origin are not accepted"},
 	{ReasonCrossSite, "a request from another site cannot use this credential"},
 	{ReasonMissing, "an access token is required"},

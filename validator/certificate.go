@@ -7,8 +7,7 @@ import (
 )
 
 // holdsCertificate reports whether the client holds the key of the certificate
-// with this x5t#S256 (RFC 8705 section 3.1). No certificate is never the right
-// one.
+// with this x5t#S256 (RFC 8705 section 3.1), which is never empty.
 func holdsCertificate(cred token.Credential, x5t string) bool {
-	return cred.Certificate != "" && subtle.ConstantTimeCompare([]byte(cred.Certificate), []byte(x5t)) == 1
+	return subtle.ConstantTimeCompare([]byte(cred.Certificate), []byte(x5t)) == 1
 }

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -106,5 +107,74 @@ func TestBoundTwiceNeedsBoth(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestSchemeAndBindingGoTogether(t *testing.T) {
+	w := newWorld(t, Options{}, 0)
+	unbound := w.mint(devissuer.Token{})
+	bound := w.mint(devissuer.Token{Claims: map[string]any{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}})
+	v, err := New(Parts{Issuers: []Options{{Name: "as", Issuer: issuerName}}, Keys: w.keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name      string
+		validator *Validator
+		cred      token.Credential
+		want      token.Reason
+	}{
+		{"nothing presented", w.validator, token.Credential{}, token.ReasonMissing},
+		{"unbound under DPoP", w.validator, token.Credential{Scheme: token.DPoP, Raw: unbound}, token.ReasonDPoPBinding},
+		{"bound as bearer", w.validator, token.Credential{Scheme: token.Bearer, Raw: bound}, token.ReasonDPoPBinding},
+		{"bound without a proof", w.validator, token.Credential{Scheme: token.DPoP, Raw: bound}, token.ReasonDPoPMissing},
+		{"bound where nobody checks proofs", v, token.Credential{Scheme: token.DPoP, Raw: bound}, token.ReasonDPoPBinding},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := w.reason(test.validator.For(Audience{Any: []string{"https://rs.example.com"}}).Validate(t.Context(), test.cred))
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// A good signature over claims of the wrong type is not told as a bad one.
+func TestClaimsAreToldApartFromTheSignature(t *testing.T) {
+	w := newWorld(t, Options{}, 0)
+	if got := w.judge(w.mint(devissuer.Token{Claims: map[string]any{"sub": 1}})); got != token.ReasonClaim {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Without keys nobody can tell: that is no refusal.
+func TestWithoutKeysNobodyCanTell(t *testing.T) {
+	w := newWorld(t, Options{}, 0)
+	if err := os.Remove(w.file); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.judge(w.mint(devissuer.Token{})); got != token.ReasonKeysUnavailable {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestBoundTwiceWithBothIsToldSo(t *testing.T) {
+	const mine = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
+	w := newWorld(t, Options{}, 0)
+	key, err := devissuer.NewClientKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := w.mint(devissuer.Token{Claims: map[string]any{"cnf": map[string]any{"x5t#S256": mine, "jkt": key.Thumbprint()}}})
+	proof, err := key.Proof(devissuer.Proof{Method: "GET", URL: "https://rs.example.com/read", AccessToken: raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.validator.For(Audience{Any: []string{"https://rs.example.com"}}).Validate(t.Context(), token.Credential{
+		Scheme: token.DPoP, Raw: raw, Certificate: mine, Proofs: []string{proof},
+		Method: "GET", Origins: []string{"https://rs.example.com"}, Path: "/read",
+	})
+	if err != nil || p.Binding != token.BoundDPoP|token.BoundMTLS {
+		t.Errorf("got %v, %v", p, err)
 	}
 }

@@ -84,6 +84,7 @@ type Validator struct {
 	cache    *lru.Cache[[32]byte, *verified]
 	onLookup func(bool)
 	onJudged func(*Result)
+	now      func() time.Time // the wall clock, which may be set back
 }
 
 type issuer struct {
@@ -107,7 +108,7 @@ type verified struct {
 func New(p Parts) (*Validator, error) {
 	v := &Validator{
 		issuers: make(map[string]*issuer), keys: p.Keys, dpop: p.DPoP, limit: p.MaxLength,
-		onLookup: p.OnLookup, onJudged: p.OnJudged,
+		onLookup: p.OnLookup, onJudged: p.OnJudged, now: time.Now,
 	}
 	if v.limit == 0 {
 		v.limit = token.MaxLength
@@ -192,7 +193,7 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if len(cred.Raw) > r.limit {
 		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
 	}
-	now, digest := time.Now(), cred.Digest()
+	now, digest := r.now(), cred.Digest()
 	seen, hit := r.recall(digest)
 	if !hit {
 		if seen, err = r.verify(ctx, cred, now); err != nil {

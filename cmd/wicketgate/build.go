@@ -192,6 +192,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 		gate.Origins = append(gate.Origins, normal)
 	}
 	var err error
+	gate.Sources = sources(r, gate.Origins)
 	gate.Upstream, err = s.upstreams.Open(r.Upstream, proxy.Timeouts{
 		Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
 	})
@@ -261,6 +262,9 @@ func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 			list[i].Ours(map[string]string{c.MTLS.Name: ""})
 		}
 		ownInteraction(c, list[i])
+		if name := r.TokenSources.Header; name != "" {
+			list[i].Ours(map[string]string{name: ""})
+		}
 		for _, resource := range c.Resources {
 			list[i].Ours(resource.Forward.Headers)
 			for _, other := range resource.Routes {

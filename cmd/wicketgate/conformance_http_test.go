@@ -496,6 +496,7 @@ func testHTTP22(t *testing.T) {
 	names := []string{
 		"Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-SSL-Client-Cert", "X-SSL-Client-Verify", "ssl-client-cert",
 		"X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "Client_Cert", "x.ssl.client.s.dn",
+		"X-SSL-Client-DER", "X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-Leaf", "x_amzn_mtls_clientcert",
 	}
 	onBoth(t, f, func(t *testing.T, do clientCall) {
 		header := []string{"Authorization", "Bearer " + f.AT(nil)}

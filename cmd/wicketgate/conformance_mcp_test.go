@@ -26,13 +26,13 @@ func newToolServer(t *testing.T) (f *fixture, server string) {
 	return f, f.url + "/mcp"
 }
 
-// visitor is an MCP client: it knows the URL of the server and the standards.
-type visitor struct {
+// mcpClient is an MCP client: it knows the URL of the server and the standards.
+type mcpClient struct {
 	t *testing.T
 	http.Client
 }
 
-func (v *visitor) get(location string, into any) int {
+func (v *mcpClient) get(location string, into any) int {
 	v.t.Helper()
 	resp, err := v.Get(location)
 	if err != nil {
@@ -47,7 +47,7 @@ func (v *visitor) get(location string, into any) int {
 	return resp.StatusCode
 }
 
-func (v *visitor) call(server, bearer string) *reply {
+func (v *mcpClient) call(server, bearer string) *reply {
 	v.t.Helper()
 	req, err := http.NewRequestWithContext(v.t.Context(), http.MethodPost, server, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
 	if err != nil {
@@ -98,7 +98,7 @@ func wellKnownOf(t *testing.T, issuer string) string {
 }
 
 // enter goes the way from a document to a token for scope.
-func (v *visitor) enter(document, server, scope string) string {
+func (v *mcpClient) enter(document, server, scope string) string {
 	v.t.Helper()
 	var m described
 	if status := v.get(document, &m); status != http.StatusOK {
@@ -112,7 +112,7 @@ func (v *visitor) enter(document, server, scope string) string {
 		v.t.Fatalf("issuer %q, want %q", as.Issuer, m.Servers[0])
 	}
 	resp, err := v.PostForm(as.Token_endpoint, url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {"visitor"}, "scope": {scope}, "resource": {m.Resource},
+		"grant_type": {"client_credentials"}, "client_id": {"mcpClient"}, "scope": {scope}, "resource": {m.Resource},
 	})
 	if err != nil {
 		v.t.Fatal(err)
@@ -128,9 +128,9 @@ func (v *visitor) enter(document, server, scope string) string {
 }
 
 // newVisitor keeps no connection, so that none outlives the test.
-func newVisitor(t *testing.T) *visitor {
+func newVisitor(t *testing.T) *mcpClient {
 	transport := &http.Transport{DisableKeepAlives: true}
-	return &visitor{t, http.Client{Transport: transport}}
+	return &mcpClient{t, http.Client{Transport: transport}}
 }
 
 func testMCP01(t *testing.T) {
@@ -161,7 +161,7 @@ func testMCP02(t *testing.T) {
 			if resp := v.call(server, v.enter(document, server, hint(first, "scope"))); resp.StatusCode != http.StatusOK {
 				t.Errorf("%d %v", resp.StatusCode, resp.Header)
 			}
-			if got := f.upstream.last(); got.Header.Get("X-Auth-Client-Id") != "visitor" || got.Header.Get("Authorization") != "" {
+			if got := f.upstream.last(); got.Header.Get("X-Auth-Client-Id") != "mcpClient" || got.Header.Get("Authorization") != "" {
 				t.Errorf("the upstream saw %v", got.Header)
 			}
 		})

@@ -14,6 +14,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonHost:          {"host", "RFC 9110 section 7.2", "resources[].hosts"},
 	token.ReasonHeaderSection: {"header section", "RFC 9110 section 5.4", "limits.header_section, limits.header_fields"},
 	token.ReasonNoRoute:       {"route", "", "resources[].routes[]"},
+	token.ReasonBody:          {"form body", "RFC 6750 section 2.2", "resources[].token_sources.body"},
 	token.ReasonOrigin:        {"origin", "Fetch, CORS protocol", "resources[].cors"},
 	token.ReasonCrossSite:     {"same site", "RFC 6265 section 8.2", "resources[].token_sources.cookie"},
 

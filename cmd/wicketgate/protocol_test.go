@@ -19,7 +19,7 @@ import (
 )
 
 // writePair writes a fresh certificate for 127.0.0.1 and its key.
-func writePair(t *testing.T, certFile, keyFile string, serial int64) *x509.Certificate {
+func writePair(t testing.TB, certFile, keyFile string, serial int64) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

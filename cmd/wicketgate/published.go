@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/proxy"
@@ -52,6 +53,9 @@ func crossOrigin(r config.Resource, gate *proxy.Gate) *proxy.CORS {
 	o := proxy.CORSOptions{
 		Preflight: preflights[s.Preflight], Origins: s.Origins, Own: r.PublicOrigins, Strict: s.Strict,
 		Credentials: r.TokenSources.Cookie != "", Methods: s.Methods, Headers: s.Headers, MaxAge: s.MaxAge,
+	}
+	if name := r.TokenSources.Header; name != "" {
+		o.Headers = append(slices.Clone(o.Headers), name) // a script may send the token there
 	}
 	if r.Preset == "mcp" {
 		o.Expose = []string{"Mcp-Session-Id"}

@@ -51,7 +51,11 @@ func (s *serveCommand) Run(a *app) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	return g.serve(a.ctx, signals)
+	err = g.serve(a.ctx, signals)
+	if _, placed := errors.AsType[*config.Error](err); placed {
+		return a.complain(err)
+	}
+	return err
 }
 
 // configPath finds the configuration file, or shows the smallest one.
@@ -310,8 +314,6 @@ func (g *gateway) needsRestart(file *config.File) error {
 		return errors.New("restart needed: the listen addresses changed")
 	case old.TLS.On() != file.TLS.On():
 		return errors.New("restart needed: tls was switched on or off")
-	case old.Preset != file.Preset:
-		return errors.New("restart needed: preset changed")
 	case old.DPoP.Replay != file.DPoP.Replay:
 		return errors.New("restart needed: dpop.replay changed, and a new store would forget which proofs were used")
 	case file.DPoP.MaxAge > old.DPoP.MaxAge:

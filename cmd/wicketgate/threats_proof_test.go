@@ -27,7 +27,7 @@ var (
 		{"D-19", threatD19}, {"D-20", threatD20}, {"D-21", threatD21}, {"D-22", threatD22}, {"D-23", threatD23}, {"D-24", threatD24},
 		{"D-25", threatD25}, {"D-30", threatD30}, {"D-31", threatD31}, {"D-34", threatD34}, {"D-43", threatD43}, {"D-44", threatD44},
 	}
-	certificateThreats = []conformanceRow{{"M-01", threatM01}, {"M-05", threatM05}}
+	certificateThreats = []conformanceRow{{"M-01", withoutTLSM01}, {"M-05", withoutTLSM05}}
 )
 
 // newBoundSiege is a siege with a client key and a token bound to it.
@@ -508,7 +508,7 @@ func threatD44(t *testing.T) {
 // testDigest is a well-formed x5t#S256 of nobody's certificate.
 const testDigest = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
 
-func threatM01(t *testing.T) {
+func withoutTLSM01(t *testing.T) {
 	s, key, _ := newBoundSiege(t)
 	raw := s.AT(changes{"cnf": changes{"x5t#S256": testDigest}})
 	s.repels(t, s.sendToken(raw), badToken, token.ReasonMTLSBinding)
@@ -518,7 +518,7 @@ func threatM01(t *testing.T) {
 	s.repels(t, s.sendBound(key, raw, devissuer.Proof{}), badBoundToken, token.ReasonMTLSBinding)
 }
 
-func threatM05(t *testing.T) {
+func withoutTLSM05(t *testing.T) {
 	s := newSiege(t)
 	for name, cnf := range map[string]changes{
 		"hex": {"x5t#S256": strings.Repeat("0f", 32)}, "padded": {"x5t#S256": testDigest + "="}, "SHA-1": {"x5t": "AAAAAAAAAAAAAAAAAAAAAAAAAAA"}, "number": {"x5t#S256": 1}, "short": {"x5t#S256": testDigest[:42]}, "empty": {"x5t#S256": ""},

@@ -100,7 +100,7 @@ var wicketgate = law{
 
 	packageLines: 900,
 	raisedLines: map[string]budget{
-		"proxy":          {2700, "one decision and every HTTP front door that asks for it"},
+		"proxy":          {3200, "one decision and every HTTP front door that asks for it"},
 		"cmd/wicketgate": {2700, "a file for each command, and the wiring"},
 
 		"config":             {2700, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},

@@ -184,7 +184,7 @@ func TestFaultsCountByReason(t *testing.T) {
 func TestEveryReasonHasAPlace(t *testing.T) {
 	outside := []token.Reason{
 		token.ReasonMethod, token.ReasonTarget, token.ReasonPath, token.ReasonHost, token.ReasonHeaderSection,
-		token.ReasonNoRoute, token.ReasonTwoMethods, token.ReasonScope, token.ReasonClaims, token.ReasonMissing,
+		token.ReasonNoRoute, token.ReasonBody, token.ReasonTwoMethods, token.ReasonScope, token.ReasonClaims, token.ReasonMissing,
 		token.ReasonOrigin, token.ReasonCrossSite, token.ReasonBinding, token.ReasonACR, token.ReasonAMR, token.ReasonMaxAge,
 		token.ReasonClient, token.ReasonSubject, token.ReasonActor, token.ReasonRule, token.ReasonDetails,
 	}

@@ -171,7 +171,7 @@ func (m *metrics) makeProcess(f promauto.Factory) {
 	m.insecure = f.NewGaugeVec(gauge("insecure_options",
 		"Options in force that weaken a check."), []string{"option"})
 	m.certificate = f.NewGaugeVec(gauge("tls_certificate_expiry_timestamp_seconds",
-		"When a certificate that is served ends."), []string{"name"})
+		"When a certificate that is served, or vouches for clients, or a list of revoked ones ends."), []string{"name"})
 	m.build = f.NewGaugeVec(gauge("build_info",
 		"The build that runs."), []string{"version", "revision", "goversion"})
 }
