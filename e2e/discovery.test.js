@@ -260,7 +260,7 @@ describe('step-up', () => {
   let token; // of a user who signed in with a password ten minutes ago
 
   // signIn gets a token by the user's browser. demand is what a challenge asked for.
-  async function signIn(demand = {}) {
+  async function signIn(demand = {}, options = {}) {
     const verifier = oauth.randomPKCECodeVerifier();
     const url = oauth.buildAuthorizationUrl(configuration, {
       redirect_uri: CALLBACK,
@@ -271,19 +271,21 @@ describe('step-up', () => {
       ...demand,
     });
     const back = await browser.visit(url, CALLBACK);
-    const answer = await oauth.authorizationCodeGrant(configuration, back, { pkceCodeVerifier: verifier, idTokenExpected: true }, { resource: api });
+    const answer = await oauth.authorizationCodeGrant(configuration, back, { pkceCodeVerifier: verifier, idTokenExpected: true }, { resource: api }, options);
     secrets.add(answer.access_token);
     return answer.access_token;
   }
 
-  // visit returns the status of a route, and the Bearer challenge as the library read it.
-  async function visit(path, credential) {
+  // visit returns the status of a route, and the challenge of the scheme that was
+  // used, as the library read it.
+  async function visit(path, credential, options = {}) {
     try {
-      const answer = await oauth.fetchProtectedResource(configuration, credential, new URL(api + path), 'GET');
+      const answer = await oauth.fetchProtectedResource(configuration, credential, new URL(api + path), 'GET', undefined, undefined, options);
       return { status: answer.status };
     } catch (error) {
       assert.ok(error instanceof oauth.WWWAuthenticateChallengeError, `${error}`);
-      return { status: error.status, parameters: error.cause.find(({ scheme }) => scheme === 'bearer').parameters };
+      const used = options.DPoP ? 'dpop' : 'bearer';
+      return { status: error.status, parameters: error.cause.find(({ scheme }) => scheme === used).parameters };
     }
   }
 
@@ -334,6 +336,18 @@ describe('step-up', () => {
       assert.equal((await stage.recorder('count')).requests, 1);
     });
   }
+
+  test('likewise with DPoP', async () => {
+    const options = { DPoP: oauth.getDPoPHandle(configuration, await oauth.randomDPoPKeyPair('ES256')) };
+    browser = new Browser(fetch); // in which nobody has signed in yet
+    const bound = await signIn({}, options);
+    const { status, parameters } = await visit('/both', bound, options);
+    assert.equal(status, 401);
+    const { error, acr_values, max_age, algs } = parameters;
+    assert.deepEqual({ error, acr_values, max_age }, { error: 'insufficient_user_authentication', acr_values: 'gold', max_age: '300' });
+    assert.match(algs, /\bES256\b/);
+    assert.deepEqual(await visit('/both', await signIn({ acr_values, max_age }, options), options), { status: 200 });
+  });
 
   test('what the gate would ask for is told of no token that is not valid', async () => {
     const { status, parameters } = await visit('/both', token.replace(/\.[^.]*$/, '.AAAA'));
