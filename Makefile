@@ -52,7 +52,7 @@ bench: ## time decisions for BENCHTIME (1s) each, then whole requests against a 
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 	$(GO) run ./internal/bench $(BENCHFLAGS)
 
-e2e: ## run a real authorization server, client and upstream through the gate (needs node and nginx)
+e2e: ## run a real authorization server, client and upstream through the gate (needs node, nginx, haproxy, curl)
 	e2e/run.sh
 
 wycheproof: ## try the vectors of Wycheproof three ways each (needs the network or a filled module cache)

@@ -34,16 +34,22 @@ as_root() {
 	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Debian keeps it where an ordinary user's PATH does not look.
+# Debian keeps servers where an ordinary user's PATH does not look.
 PATH=$PATH:/usr/sbin
-if ! command -v nginx >/dev/null; then
+missing=
+for part in nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl; do
+	command -v "${part%:*}" >/dev/null || missing="$missing ${part#*:}"
+done
+if [ -n "$missing" ]; then
 	as_root apt-get update -q
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nginx-light
+	# A package must not start its service: the tests start their own.
+	# shellcheck disable=SC2086 # names of packages
+	as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
 fi
 [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci
 (cd .. && go build -o "$folder/wicketgate" ./cmd/wicketgate)
 
-[ $# -gt 0 ] || set -- verdicts.test.js rotation.test.js outage.test.js
+[ $# -gt 0 ] || set -- verdicts.test.js bound.test.js discovery.test.js rotation.test.js outage.test.js
 WICKETGATE="$folder/wicketgate" E2E_TMP="$folder" \
 	timeout -k 10 170 node --test --test-concurrency=1 --test-reporter=spec "$@" &
 tests=$!

@@ -26,16 +26,26 @@ export class Client {
 
   #keys;
 
-  // secrets collects every token and proof this client handles.
-  static async discover(issuer, alg, secrets) {
+  #dpop; // remembers nonces by origin
+
+  trips = []; // status and DPoP-Nonce of each answer
+
+  // secrets collects every token and proof this client handles. A client
+  // authenticates by its secret when authentication is not given.
+  static async discover(issuer, alg, secrets, { id = clientOf(alg), authentication, fetch: convey = fetch } = {}) {
     const client = new Client();
     client.alg = alg;
     client.secrets = secrets;
-    client.#configuration = await oauth.discovery(new URL(issuer), clientOf(alg), clientSecret, undefined, {
+    client.#configuration = await oauth.discovery(new URL(issuer), id, authentication ? undefined : clientSecret, authentication, {
       execute: [oauth.allowInsecureRequests],
+      [oauth.customFetch]: convey,
     });
-    client.#configuration[oauth.customFetch] = (url, options) => fetch(url, { ...options, headers: client.#noted(options.headers) });
-    client.#paper = new oauth.Configuration(client.#configuration.serverMetadata(), clientOf(alg), clientSecret);
+    client.#configuration[oauth.customFetch] = async (url, options) => {
+      const answer = await convey(url, { ...options, headers: client.#noted(options.headers) });
+      client.trips.push({ status: answer.status, nonce: answer.headers.get('dpop-nonce') });
+      return answer;
+    };
+    client.#paper = new oauth.Configuration(client.#configuration.serverMetadata(), id, clientSecret);
     oauth.allowInsecureRequests(client.#paper);
     client.#paper[oauth.customFetch] = async (url, options) => Response.json(Object.fromEntries(client.#noted(options.headers)));
     client.#keys = await crypto.subtle.generateKey(PROOF_KEYS[alg], true, ['sign', 'verify']);
@@ -51,7 +61,8 @@ export class Client {
   #handle() {
     // openid-client says Ed25519 (RFC 9864) where older ones say EdDSA.
     const rename = (header) => { if (this.alg === 'EdDSA') header.alg = 'EdDSA'; };
-    return oauth.getDPoPHandle(this.#configuration, this.#keys, { [oauth.modifyAssertion]: rename });
+    this.#dpop ??= oauth.getDPoPHandle(this.#configuration, this.#keys, { [oauth.modifyAssertion]: rename });
+    return this.#dpop;
   }
 
   // token gets an access token by client_credentials.

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -37,6 +37,14 @@ export async function until(what, probe, milliseconds = 10_000) {
   }
 }
 
+// listening waits until somebody listens on a port.
+export function listening(what, port) {
+  return until(what, () => new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true); });
+    socket.once('error', reject);
+  }));
+}
+
 // A process that run.sh ends when we do not get to it.
 function launch(folder, name, command, args) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -57,13 +65,17 @@ export class Stage {
   folder = mkdtempSync(join(E2E_TMP, 'stage-'));
   gates = [];
 
+  others = [];
+
   // start brings up everything. The gate is left out with gate: false.
-  static async start({ gate = true } = {}) {
+  // prepare returns what the authorization server starts with.
+  static async start({ gate = true, authserver = './authserver.js', prepare = async () => ({}) } = {}) {
     const stage = new Stage();
     try {
-      stage.authserver = startChild('./authserver.js');
+      const options = await prepare(stage);
+      stage.authserver = startChild(authserver);
       stage.recorder = startChild('./recorder.js');
-      const [{ issuer }, { port }] = await Promise.all([stage.authserver('start'), stage.recorder('start')]);
+      const [{ issuer }, { port }] = await Promise.all([stage.authserver('start', options), stage.recorder('start')]);
       stage.issuer = issuer;
       stage.recorderPort = port;
       await stage.startNginx();
@@ -77,12 +89,24 @@ export class Stage {
 
   async startNginx() {
     [this.nginxPort] = await freePorts(1);
-    const folder = join(this.folder, 'nginx');
-    mkdirSync(folder);
     const echo = Object.fromEntries([
       'x_auth_subject', 'x_auth_subject_type', 'x_auth_issuer', 'x_auth_client_id', 'x_auth_scope',
       'x_auth_binding', 'authorization', 'dpop', 'host', 'via',
     ].map((name) => [name, `$http_${name}`]));
+    this.runNginx('nginx', `
+  underscores_in_headers on;
+  server {
+    listen 127.0.0.1:${this.nginxPort};
+    default_type application/json;
+    location / { return 200 '${JSON.stringify(echo)}'; }
+  }`);
+    await until('nginx', () => send({ port: this.nginxPort, path: '/' }));
+  }
+
+  // runNginx runs an nginx with what is to stand between the braces of http.
+  runNginx(name, http) {
+    const folder = join(this.folder, name);
+    mkdirSync(folder);
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
       .map((kind) => `  ${kind}_temp_path ${folder}/${kind};`).join('\n');
     writeFileSync(join(folder, 'nginx.conf'), `
@@ -93,17 +117,16 @@ error_log stderr warn;
 events { worker_connections 256; }
 http {
   access_log off;
-  underscores_in_headers on;
 ${temporary}
-  server {
-    listen 127.0.0.1:${this.nginxPort};
-    default_type application/json;
-    location / { return 200 '${JSON.stringify(echo)}'; }
-  }
+${http}
 }
 `);
-    this.nginx = launch(this.folder, 'nginx', NGINX, ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')]);
-    await until('nginx', () => send({ port: this.nginxPort, path: '/' }));
+    this.run(name, NGINX, ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')]);
+  }
+
+  // run starts a program that ends with the stage.
+  run(name, command, args) {
+    this.others.push(launch(this.folder, name, command, args));
   }
 
   configuration({ orders, echo, admin }) {
@@ -135,15 +158,17 @@ drain: {delay: 0s, timeout: 2s}
 `;
   }
 
-  // startGate returns once it listens, whether or not it is ready.
-  async startGate() {
-    const [orders, echo, admin] = await freePorts(3);
+  // startGate returns once it listens, whether or not it is ready. write makes
+  // its configuration.
+  async startGate(write = (ports) => this.configuration(ports)) {
+    const [orders, echo, extra, admin] = await freePorts(4);
     const file = join(this.folder, `gate-${this.gates.length}.yaml`);
-    writeFileSync(file, this.configuration({ orders, echo, admin }));
+    writeFileSync(file, write({ orders, echo, extra, admin }));
     const child = launch(this.folder, `gate-${this.gates.length}`, WICKETGATE, ['serve', '--config', file]);
     const gate = {
       child,
       admin,
+      port: orders,
       orders: `http://127.0.0.1:${orders}`,
       echo: `http://127.0.0.1:${echo}`,
       log: () => readFileSync(child.logFile, 'utf8'),
@@ -174,7 +199,7 @@ drain: {delay: 0s, timeout: 2s}
 
   async stop() {
     await Promise.all(this.gates.map((gate) => this.stopGate(gate)));
-    const others = [this.nginx, this.authserver?.process, this.recorder?.process].filter(Boolean);
+    const others = [...this.others, this.authserver?.process, this.recorder?.process].filter(Boolean);
     await Promise.all(others.map((child) => {
       child.kill('SIGTERM');
       return ended(child, 3000);
