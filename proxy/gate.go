@@ -53,6 +53,8 @@ type Request struct {
 
 	CertificateFault error // why a field that should name the certificate is not believed, or nil
 
+	Content bool // a body comes with it, perhaps an empty one whose length was not told
+
 	Trace *token.Trace // notes what the checks look at; nil but in explain
 	Form  string       // the body, when Sources.Body is on and it is a form that may hold a token; else empty
 }
@@ -190,15 +192,8 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 // might split it. A token there is never used; beside another credential it is
 // a second method (RFC 6750 section 2), and one an upstream might believe.
 func hasQueryToken(query string) bool {
-	for query != "" {
-		field := query
-		if at := strings.IndexAny(query, "&;"); at >= 0 {
-			field, query = query[:at], query[at+1:]
-		} else {
-			query = ""
-		}
-		name, _, _ := strings.Cut(field, "=")
-		if unescapeName(name) == "access_token" {
+	for _, piece := range pieces(query, parameterSeparators) {
+		if isTokenParameter(piece) {
 			return true
 		}
 	}
