@@ -39,7 +39,8 @@ func (e *Explained) Cause() string {
 // answered to w; nothing is forwarded.
 func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *Explained {
 	ex := &exchange{started: time.Now(), table: t, trace: &token.Trace{}}
-	allowed := ex.decide(w, r, t.Sites[listen])
+	rec := &recorder{ResponseWriter: w, request: r, exchange: ex} // for the form of the answer
+	allowed := ex.decide(rec, r, t.Sites[listen])
 	told := &Explained{Gate: ex.gate, Door: ex.outcome.Door, Decision: ex.decision, Trace: ex.trace}
 	if !allowed {
 		return told

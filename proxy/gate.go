@@ -111,10 +111,10 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		}
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
-	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	if g.ahead(req, &d) {
 		return d
 	}
+	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
 		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
