@@ -13,6 +13,7 @@ type Explained struct {
 	Door     *token.Error // the refusal at the door
 	Decision Decision
 	Trace    *token.Trace
+	Query    string   // of the request, less what may be a token
 	Upstream string   // where the request would go
 	Fields   []string // what the upstream would be told of the caller, "Name: value"
 }
@@ -41,7 +42,7 @@ func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *
 	ex := &exchange{started: time.Now(), table: t, trace: &token.Trace{}}
 	rec := &recorder{ResponseWriter: w, request: r, exchange: ex} // for the form of the answer
 	allowed := ex.decide(rec, r, t.Sites[listen])
-	told := &Explained{Gate: ex.gate, Door: ex.outcome.Door, Decision: ex.decision, Trace: ex.trace}
+	told := &Explained{Gate: ex.gate, Door: ex.outcome.Door, Decision: ex.decision, Trace: ex.trace, Query: withoutToken(r.URL.RawQuery)}
 	if !allowed {
 		return told
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -85,5 +87,18 @@ func TestNoSharedCacheKeepsWhatATokenBought(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestExplainHidesATokenInTheAddress: what explain prints ends up in tickets.
+func TestExplainHidesATokenInTheAddress(t *testing.T) {
+	f := newFixture(t, withSources("{query: true}"))
+	for _, path := range []string{"/read?a=1&access_token=SECRET&b=2", "/re//ad?access%5Ftoken=SECRET"} {
+		var out, errs bytes.Buffer
+		run(&app{ctx: t.Context(), stdin: strings.NewReader(""), stdout: &out, stderr: &errs, env: nothing},
+			[]string{"explain", "--config", f.config, "--url", testIdentifier + path})
+		if !strings.Contains(out.String(), "request   GET "+testIdentifier) || strings.Contains(out.String()+errs.String(), "SECRET") {
+			t.Errorf("%s %s", out.String(), errs.String())
+		}
 	}
 }
