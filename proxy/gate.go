@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/wicketgate/wicketgate/policy"
@@ -198,23 +197,6 @@ func hasQueryToken(query string) bool {
 		}
 	}
 	return false
-}
-
-// unescapeName decodes what can be decoded and leaves the rest as it is.
-func unescapeName(name string) string {
-	if strings.IndexByte(name, '%') < 0 {
-		return name
-	}
-	out := make([]byte, 0, len(name))
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if octet, ok := token.PercentOctet(name, i); ok {
-			c = octet
-			i += 2
-		}
-		out = append(out, c)
-	}
-	return string(out)
 }
 
 // schemeSeen says what a credential came as.
