@@ -42,7 +42,7 @@ func Canonical(raw string) (path string, ok bool) {
 	if !encoded {
 		return raw, true
 	}
-	if path = decode(raw); !utf8.ValidString(path) || hidesDots(path) {
+	if path = token.Unescape(raw); !utf8.ValidString(path) || hidesDots(path) {
 		return "", false
 	}
 	return path, true
@@ -76,19 +76,6 @@ var pathChar = func() (t [256]bool) {
 func isGoodEscape(raw string, at int) bool {
 	c, ok := token.PercentOctet(raw, at)
 	return ok && c >= ' ' && c != 0x7f && c != '/' && c != '\\' && c != '.'
-}
-
-func decode(raw string) string {
-	out := make([]byte, 0, len(raw))
-	for i := 0; i < len(raw); i++ {
-		c := raw[i]
-		if octet, ok := token.PercentOctet(raw, i); ok {
-			c = octet
-			i += 2
-		}
-		out = append(out, c)
-	}
-	return string(out)
 }
 
 // cutPrefix removes prefix, given decoded, from the front of raw, which may

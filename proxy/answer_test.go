@@ -173,7 +173,7 @@ func TestAnswerKeepsFields(t *testing.T) {
 		w.Header().Set("DPoP-Nonce", "n1")
 		w.Header().Add("WWW-Authenticate", "Bearer")
 		w.Header().Add("WWW-Authenticate", "DPoP")
-		rec := &recorder{ResponseWriter: w, request: r}
+		rec := &recorder{ResponseWriter: w, request: r, exchange: &exchange{}}
 		answer(rec, 401, "invalid_token", "text")
 		if w.Header().Get("DPoP-Nonce") != "n1" || len(w.Header()["Www-Authenticate"]) != 2 || rec.status != 401 {
 			t.Errorf("%v: answered %v, counted as %d", r.Header, w.Header(), rec.status)
@@ -189,7 +189,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, contentType, accept string, major int) {
 		r := &http.Request{Method: "POST", ProtoMajor: major, Header: http.Header{"Content-Type": {contentType}, "Accept": {accept}}}
 		w := httptest.NewRecorder()
-		answer(&recorder{ResponseWriter: w, request: r}, 401, "invalid_token", "text")
+		answer(&recorder{ResponseWriter: w, request: r, exchange: &exchange{}}, 401, "invalid_token", "text")
 		mediaType := w.Header().Get("Content-Type")
 		switch {
 		case w.Code == 200 && strings.HasPrefix(mediaType, "application/grpc") && w.Header().Get("Grpc-Status") == "16" && w.Body.Len() == 0:

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -96,13 +97,13 @@ func methodsOf(o CORSOptions, r *policy.Route) string {
 }
 
 // preflightOf tells a CORS preflight from any other OPTIONS, and for which
-// method it asks. A browser never sends credentials with one, so a request that
-// has any is held to them.
+// method it asks. A browser never sends credentials or content with one, so a
+// request that has any is held to what it brings.
 func preflightOf(req *Request) (method string, ok bool) {
 	if req.Method != http.MethodOptions || len(req.Header["Origin"]) != 1 || len(req.Header[requestMethod]) != 1 {
 		return "", false
 	}
-	if len(req.Authorization) > 0 || len(req.Proofs) > 0 || req.Header["Cookie"] != nil || hasQueryToken(req.RawQuery) {
+	if req.Content || len(req.Authorization) > 0 || len(req.Proofs) > 0 || req.Header["Cookie"] != nil || hasQueryToken(req.RawQuery) {
 		return "", false
 	}
 	method = req.Header[requestMethod][0]
@@ -124,10 +125,11 @@ func (g *Gate) ahead(req *Request, d *Decision) bool {
 		return true
 	}
 	method, ok := preflightOf(req)
-	if !ok || g.CORS.options.Preflight == PreflightNeedsToken {
+	if !ok || g.CORS.options.Preflight == PreflightNeedsToken || g.Sources.used(req) {
 		return false
 	}
 	d.Route = g.Policy.Route(method, req.Path)
+	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
 		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
@@ -181,6 +183,9 @@ func (c *CORS) share(h http.Header, origins []string) {
 	}
 	c.allow(h, origins[0])
 	exposed := c.exposed
+	if h["Grpc-Status"] != nil { // where gRPC-Web clients look when there is no body
+		exposed += ", Grpc-Status, Grpc-Message"
+	}
 	if more := h[exposeHeaders]; len(more) > 0 {
 		exposed += ", " + strings.Join(more, ", ")
 	}
@@ -201,11 +206,11 @@ func varyByOrigin(h http.Header) {
 
 // dress gives an answer of whatever origin its CORS fields, just before it is
 // sent. What the gate answered by itself has its own.
-func (ex *exchange) dress(h http.Header) {
-	if ex == nil || ex.gate == nil || ex.gate.CORS == nil || ex.decision.Verdict == Answered {
+func (ex *exchange) dress(h http.Header, origins []string) {
+	if ex.gate == nil || ex.gate.CORS == nil || ex.decision.Verdict == Answered {
 		return
 	}
-	ex.gate.CORS.share(h, ex.origins)
+	ex.gate.CORS.share(h, origins)
 }
 
 // A Reply is an answer of the gate that refuses nobody. It is not to be

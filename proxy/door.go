@@ -44,7 +44,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	ex.query = target.query
 	ex.request = Request{
 		Method: r.Method, Path: path, RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
-		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Header: r.Header, Trace: ex.trace,
+		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Header: r.Header, Content: r.ContentLength != 0, Trace: ex.trace,
 	}
 	ex.trusted = ex.table.trusts(peer(r))
 	ex.request.Certificate, ex.request.CertificateFault = ex.table.certificate(r, ex.trusted)

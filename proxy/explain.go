@@ -13,6 +13,7 @@ type Explained struct {
 	Door     *token.Error // the refusal at the door
 	Decision Decision
 	Trace    *token.Trace
+	Query    string   // of the request, less what may be a token
 	Upstream string   // where the request would go
 	Fields   []string // what the upstream would be told of the caller, "Name: value"
 }
@@ -39,8 +40,9 @@ func (e *Explained) Cause() string {
 // answered to w; nothing is forwarded.
 func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *Explained {
 	ex := &exchange{started: time.Now(), table: t, trace: &token.Trace{}}
-	allowed := ex.decide(w, r, t.Sites[listen])
-	told := &Explained{Gate: ex.gate, Door: ex.outcome.Door, Decision: ex.decision, Trace: ex.trace}
+	rec := &recorder{ResponseWriter: w, request: r, exchange: ex} // for the form of the answer
+	allowed := ex.decide(rec, r, t.Sites[listen])
+	told := &Explained{Gate: ex.gate, Door: ex.outcome.Door, Decision: ex.decision, Trace: ex.trace, Query: withoutToken(r.URL.RawQuery)}
 	if !allowed {
 		return told
 	}

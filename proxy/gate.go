@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/wicketgate/wicketgate/policy"
@@ -52,6 +51,8 @@ type Request struct {
 	Certificate string      // x5t#S256 of the client's certificate, or empty (RFC 8705 section 3.1)
 
 	CertificateFault error // why a field that should name the certificate is not believed, or nil
+
+	Content bool // a body comes with it, perhaps an empty one whose length was not told
 
 	Trace *token.Trace // notes what the checks look at; nil but in explain
 	Form  string       // the body, when Sources.Body is on and it is a form that may hold a token; else empty
@@ -109,10 +110,10 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		}
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
-	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	if g.ahead(req, &d) {
 		return d
 	}
+	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
 		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
@@ -190,36 +191,12 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 // might split it. A token there is never used; beside another credential it is
 // a second method (RFC 6750 section 2), and one an upstream might believe.
 func hasQueryToken(query string) bool {
-	for query != "" {
-		field := query
-		if at := strings.IndexAny(query, "&;"); at >= 0 {
-			field, query = query[:at], query[at+1:]
-		} else {
-			query = ""
-		}
-		name, _, _ := strings.Cut(field, "=")
-		if unescapeName(name) == "access_token" {
+	for _, piece := range pieces(query, parameterSeparators) {
+		if isTokenParameter(piece) {
 			return true
 		}
 	}
 	return false
-}
-
-// unescapeName decodes what can be decoded and leaves the rest as it is.
-func unescapeName(name string) string {
-	if strings.IndexByte(name, '%') < 0 {
-		return name
-	}
-	out := make([]byte, 0, len(name))
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if octet, ok := token.PercentOctet(name, i); ok {
-			c = octet
-			i += 2
-		}
-		out = append(out, c)
-	}
-	return string(out)
 }
 
 // schemeSeen says what a credential came as.

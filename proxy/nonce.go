@@ -33,13 +33,19 @@ func replaceNonce(resp *http.Response) {
 	if nonce == "" {
 		return
 	}
-	for name := range resp.Header { // a field of RFC 9213 would outdo Cache-Control
-		if strings.HasSuffix(name, "-Cache-Control") || name == "Surrogate-Control" {
-			delete(resp.Header, name)
-		}
-	}
+	dropTargeted(resp.Header)
 	resp.Header["Cache-Control"] = []string{"no-store"}
 	resp.Header[headerNonce] = []string{nonce}
+}
+
+// dropTargeted removes the fields of RFC 9213 and their forerunner, each of
+// which would outdo Cache-Control in the caches it is for.
+func dropTargeted(h http.Header) {
+	for name := range h {
+		if strings.HasSuffix(name, "-Cache-Control") || name == "Surrogate-Control" {
+			delete(h, name)
+		}
+	}
 }
 
 // dropNonceTrailer takes the nonce out of the trailer section, once the header

@@ -4,6 +4,8 @@ import (
 	"iter"
 	"net/url"
 	"strings"
+
+	"github.com/wicketgate/wicketgate/token"
 )
 
 // tokenParameter is the name of a token in a query or a form (RFC 6750
@@ -61,7 +63,7 @@ const parameterSeparators = "&;"
 
 func isTokenParameter(piece string) bool {
 	name, _, _ := strings.Cut(piece, "=")
-	return unescapeName(name) == tokenParameter
+	return token.Unescape(name) == tokenParameter
 }
 
 // addParameters adds every token of a query or a form.
@@ -106,7 +108,7 @@ func cookiesWithout(name string, lines []string) []string {
 		rest := without(line, ";,", func(piece string) bool {
 			one, _, _ := strings.Cut(piece, "=")
 			one = strings.TrimSpace(one)
-			return one == name || strings.TrimSpace(unescapeName(one)) == name
+			return one == name || strings.TrimSpace(token.Unescape(one)) == name
 		})
 		if len(rest) == len(line) {
 			kept = append(kept, line)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wicketgate/wicketgate/token"
 )
 
 // partsOf cuts text at every one of separators.
@@ -84,7 +86,7 @@ func FuzzCookiesWithout(f *testing.F) {
 		}
 		isOne := func(part string) bool {
 			bare, _, _ := strings.Cut(part, "=")
-			return strings.TrimSpace(unescapeName(strings.TrimSpace(bare))) == name
+			return strings.TrimSpace(token.Unescape(strings.TrimSpace(bare))) == name
 		}
 		blank := func(part string) bool { return strings.Trim(part, " \t") == "" }
 		trim := func(parts []string) []string { // at its ends a field value has no blanks

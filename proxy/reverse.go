@@ -74,7 +74,6 @@ type exchange struct {
 	gate     *Gate
 	request  Request
 	query    string // with its question mark
-	origins  []string
 	decision Decision
 	forward  *Forward
 	fields   []field
@@ -97,12 +96,11 @@ func exchangeOf(ctx context.Context) *exchange {
 
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ex := &exchange{started: time.Now(), table: v.options.Switch.Table(), origins: r.Header["Origin"]}
+	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
 	rec := &recorder{ResponseWriter: w, request: r, exchange: ex}
 	defer v.finish(r, ex, rec)
 	if ex.table != nil && ex.table.Interactions {
 		ex.interaction = interactionOf(r.Header)
-		rec.interaction = ex.interaction
 	}
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
@@ -139,14 +137,11 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 	}
 	ex.decision = ex.gate.Decide(r.Context(), &ex.request)
 	ex.outcome.Decision, ex.outcome.Gate = &ex.decision, ex.gate
-	if ex.decision.Verdict == Allowed {
-		ex.tell()
+	if ex.decision.Verdict == Allowed && ex.tell() {
+		return true
 	}
-	if ex.decision.Verdict != Allowed {
-		ex.gate.Answer(w, &ex.decision)
-		return false
-	}
-	return true
+	ex.gate.Answer(w, &ex.decision)
+	return false
 }
 
 // forward hands an allowed request to the upstream.
@@ -180,16 +175,16 @@ func (b *clientBody) Read(p []byte) (int, error) {
 
 // tell renders what the upstream is told. Claims that do not fit take the
 // allowance back.
-func (ex *exchange) tell() {
+func (ex *exchange) tell() (fits bool) {
 	ex.forward = ex.gate.Forward[ex.decision.Route.Index()]
 	if ex.decision.Principal == nil {
-		return
+		return true
 	}
-	var fits bool
 	if ex.fields, fits = ex.forward.fields(ex.decision.Principal); !fits {
 		ex.decision.Verdict = Refused
 		ex.decision.Refusal = token.Refuse(token.HeaderTooLarge, token.ReasonClaims)
 	}
+	return fits
 }
 
 // finish reports the outcome, and turns a panic of ours into a 500 for this
@@ -272,13 +267,11 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 // flushing and deadlines.
 type recorder struct {
 	http.ResponseWriter
-	request *http.Request // for the form of an answer of ours
-	status  int
-	written int64
-	last    bool // the connection closes after this answer
-
-	interaction string // goes into the answer, whoever makes it
-	exchange    *exchange
+	request  *http.Request // for the form of an answer of ours
+	status   int
+	written  int64
+	last     bool // the connection closes after this answer
+	exchange *exchange
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -290,12 +283,12 @@ func (r *recorder) WriteHeader(status int) {
 	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
-		r.exchange.dress(r.Header())
+		r.exchange.dress(r.Header(), r.request.Header["Origin"])
 		if r.last { // only now: httputil clears the header after each 1xx
 			r.Header().Set("Connection", "close")
 		}
-		if r.interaction != "" {
-			r.Header()[HeaderInteraction] = []string{r.interaction}
+		if id := r.exchange.interaction; id != "" { // whoever makes the answer
+			r.Header()[HeaderInteraction] = []string{id}
 		}
 	}
 	r.ResponseWriter.WriteHeader(status)

@@ -29,6 +29,15 @@ func (s *Sources) on() bool {
 	return s.Cookie != "" || s.Header != "" || s.Query || s.Body || s.WebSocket
 }
 
+// used reports whether a token is in any open place.
+func (s *Sources) used(req *Request) bool {
+	if !s.on() {
+		return false
+	}
+	p := s.presented(req)
+	return p.count > 0
+}
+
 // presented is what a request brings in the places of its Sources.
 type presented struct {
 	count   int    // tokens, in any place
@@ -235,20 +244,22 @@ func (ex *exchange) cleanSources(h http.Header) {
 	}
 }
 
-// keepPrivate keeps shared caches from storing what a token brought that was
-// not in the Authorization field, since by that field alone they know that an
-// answer is one person's (RFC 9111 section 3.5), or under an address with a
-// token in it (RFC 6750 section 2.3).
+// keepPrivate keeps shared caches from storing an answer under an address with
+// a token in it (RFC 6750 section 2.3), and one that a token from another place
+// than Authorization was for: of those, caches do not know what RFC 9111 section
+// 3.5 has them do for that field.
 func keepPrivate(resp *http.Response) {
 	ex := exchangeOf(resp.Request.Context())
-	if ex == nil || !ex.gate.Sources.on() || resp.StatusCode/100 != 2 {
-		return
-	}
-	elsewhere := ex.decision.Principal != nil && ex.gate.Sources.presented(&ex.request).count > 0
-	if !elsewhere && ex.upstreamQuery() == ex.request.RawQuery {
+	if ex == nil || resp.StatusCode/100 != 2 {
 		return
 	}
 	lines := resp.Header["Cache-Control"]
+	inAddress := ex.upstreamQuery() != ex.request.RawQuery
+	byPlace := ex.decision.Principal != nil && ex.gate.Sources.used(&ex.request)
+	if !inAddress && !byPlace {
+		return
+	}
+	dropTargeted(resp.Header)
 	if !hasElement(lines, "no-store") && !hasElement(lines, "private") {
 		resp.Header["Cache-Control"] = append(slices.Clone(lines), "private")
 	}

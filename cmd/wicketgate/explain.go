@@ -66,7 +66,7 @@ func (e *explainCommand) Run(a *app) error {
 	answer := &answerRecorder{header: http.Header{}}
 	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(a.ctx))
 	e.print(a.stdout, resource, req, told, answer)
-	if told.Decision.Verdict != proxy.Allowed {
+	if v := told.Decision.Verdict; v != proxy.Allowed && v != proxy.Answered {
 		return exitError(exitFailed)
 	}
 	return nil
@@ -148,7 +148,9 @@ func (e *explainCommand) target(file *config.File) (*config.Resource, *url.URL, 
 
 // print tells the story: the request, each check, the answer.
 func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Request, told *proxy.Explained, answer *answerRecorder) {
-	fmt.Fprintf(w, "request   %s %s\nresource  %s\n", req.Method, req.URL, r.Name)
+	at := *req.URL
+	at.RawQuery = told.Query
+	fmt.Fprintf(w, "request   %s %s\nresource  %s\n", req.Method, &at, r.Name)
 	if d := told.Decision; d.Route != nil && d.Route.Matched() {
 		fmt.Fprintf(w, "route     %s\n", d.Route.Name)
 	}

@@ -64,6 +64,7 @@ type fixture struct {
 	upstream *recordingUpstream
 	gateway  *gateway
 	log      *lockedBuffer
+	config   string // the file
 }
 
 // newFixture starts a fixture. edit may change the configuration's text; the
@@ -84,6 +85,7 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	f.config = path
 	a := &app{ctx: t.Context(), stdout: io.Discard, stderr: f.log, env: func(string) (string, bool) { return "", false }}
 	file, err := config.Load(path, a.env)
 	if err != nil {

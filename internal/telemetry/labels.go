@@ -16,7 +16,7 @@ const (
 // Decisions about a request.
 const (
 	allowed = "allowed" // with a token
-	public  = "public"  // without one: on a public route, or as an anonymous caller
+	public  = "public"  // without one: on a public route, as an anonymous caller, or for a preflight or the metadata
 	denied  = "denied"
 	failed  = "error"
 )
