@@ -271,3 +271,44 @@ func certificatesIn(text string) (list [][]byte) {
 	}
 	return list
 }
+
+// TestXFCCBorders: Envoy writes the names in a certificate as they are, so a
+// client that chooses them can write borders of elements.
+func TestXFCCBorders(t *testing.T) {
+	mine, victim := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	edge := "By=spiffe://edge;Hash=" + mine
+	for _, row := range []struct {
+		name, field, element string
+		good                 bool
+	}{
+		{"URI ends it", "Hash=" + mine + ";URI=urn:x,Hash=" + victim, "last", false},
+		{"DNS ends it", "Hash=" + mine + ";dns=x,By=y;Hash=" + victim, "last", false},
+		{"quotes after it", "Hash=" + mine + `;URI=x;A="q",Hash=` + victim, "last", false},
+		{"a key of tomorrow", "Hash=" + mine + ";Email=x,Hash=" + victim, "last", false},
+		{"several in one", "Hash=" + mine + ";URI=urn:x,Hash=" + victim, "only", false},
+		{"first is before it", "Hash=" + mine + ";URI=urn:x,Hash=" + victim, "first", true},
+		{"names in the last", edge + ",Hash=" + mine + ";URI=urn:x;DNS=y", "last", true},
+		{"quoted names", edge + `;Subject="CN=a,\",Hash=b";URI="urn:x",Hash=` + mine, "last", true},
+		{"no names", edge + "," + edge + "," + edge, "last", true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c, err := NewCertificateHeader("xfcc", "", row.element)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.Read(http.Header{"X-Forwarded-Client-Cert": {row.field}})
+			if want := x5tOf(t, mine); row.good && (got != want || err != nil) || !row.good && (got != "" || err == nil) {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
+func x5tOf(t *testing.T, hash string) string {
+	t.Helper()
+	digest, err := hex.DecodeString(hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(digest)
+}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -39,8 +38,8 @@ func (e *Explained) Cause() string {
 // same code, and notes what every check looked at. What is not allowed is
 // answered to w; nothing is forwarded.
 func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *Explained {
-	ex := &exchange{started: time.Now(), table: t, trace: &token.Trace{}}
-	rec := &recorder{ResponseWriter: w, request: r, exchange: ex} // for the form of the answer
+	ex, rec := begin(t, w, r)
+	ex.trace = &token.Trace{}
 	allowed := ex.decide(rec, r, t.Sites[listen])
 	told := &Explained{Gate: ex.gate, Door: ex.outcome.Door, Decision: ex.decision, Trace: ex.trace, Query: withoutToken(r.URL.RawQuery)}
 	if !allowed {

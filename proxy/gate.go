@@ -174,6 +174,7 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 	req.Trace.Text(token.ReasonMissing, schemeSeen(cred.Scheme))
 	switch {
 	case refusal != nil:
+		req.Trace.Text(refusal.Reason, seenOf[refusal.Reason])
 		return cred, refusal
 	case !cred.Present():
 		return cred, nil
@@ -197,6 +198,11 @@ func hasQueryToken(query string) bool {
 		}
 	}
 	return false
+}
+
+// seenOf says what is wrong with credentials that cannot even be read.
+var seenOf = map[token.Reason]string{
+	token.ReasonMalformed: "characters that no credential has", token.ReasonTwoMethods: "several",
 }
 
 // schemeSeen says what a credential came as.

@@ -96,17 +96,23 @@ func exchangeOf(ctx context.Context) *exchange {
 
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ex := &exchange{started: time.Now(), table: v.options.Switch.Table()}
-	rec := &recorder{ResponseWriter: w, request: r, exchange: ex}
+	ex, rec := begin(v.options.Switch.Table(), w, r)
 	defer v.finish(r, ex, rec)
-	if ex.table != nil && ex.table.Interactions {
-		ex.interaction = interactionOf(r.Header)
-	}
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
 	// does not even tell whether it was.
 	rec.last = r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
 	v.serve(rec, r, ex)
+}
+
+// begin makes the exchange of a request, and what notes its answer.
+func begin(t *Table, w http.ResponseWriter, r *http.Request) (*exchange, *recorder) {
+	ex := &exchange{started: time.Now(), table: t}
+	rec := &recorder{ResponseWriter: w, request: r, exchange: ex}
+	if t != nil && t.Interactions {
+		ex.interaction = interactionOf(r.Header)
+	}
+	return ex, rec
 }
 
 func (v *Reverse) serve(w http.ResponseWriter, r *http.Request, ex *exchange) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -11,17 +12,25 @@ var (
 	errXFCCElements = errors.New("the certificate's field has several elements, and mtls.element wants one only")
 	errXFCCNothing  = errors.New("the element that counts has neither Hash nor Cert")
 	errXFCCHash     = errors.New("the key Hash holds no SHA-256 in hexadecimal")
+	errXFCCBorders  = errors.New("an element holds names that are not quoted, so mtls.element: last cannot tell whether the proxy or the client ended it")
 	errXFCCDisagree = errors.New("the keys Hash and Cert are not of one certificate")
 )
 
 // xfccElement is what one proxy says about its client: of all its keys, the two
 // that name the certificate.
-type xfccElement struct{ hash, cert string }
+type xfccElement struct {
+	hash, cert string
+	loose      bool // a value that the client may have chosen is not quoted
+}
 
 // readXFCC reads the field X-Forwarded-Client-Cert as Envoy writes it: elements
 // separated by commas, one for each proxy on the way, of pairs separated by
 // semicolons. The whole field has to be well-formed, whichever element counts,
 // or quotes that end too early could move what belongs to one into another.
+//
+// Envoy quotes no names of type URI and DNS, whatever is in them. What a client
+// puts there comes behind the hash in its own element, so the first and the only
+// element keep their hash; the last may be one of the client's making.
 func readXFCC(text, which string) (digest [sha256.Size]byte, err error) {
 	list, err := parseXFCC(text)
 	switch {
@@ -30,6 +39,9 @@ func readXFCC(text, which string) (digest [sha256.Size]byte, err error) {
 	case which == "only" && len(list) > 1:
 		return digest, errXFCCElements
 	case which == "last":
+		if slices.ContainsFunc(list[:len(list)-1], func(e xfccElement) bool { return e.loose }) {
+			return digest, errXFCCBorders
+		}
 		return list[len(list)-1].digest()
 	}
 	return list[0].digest()
@@ -67,7 +79,9 @@ func parseXFCC(text string) ([]xfccElement, error) {
 		if !found || !isLetters(key) {
 			return nil, errCertificateForm
 		}
+		quoted := strings.HasPrefix(rest, `"`)
 		value, rest, ok := cutXFCCValue(rest)
+		e.loose = e.loose || !quoted && !strings.EqualFold(key, "By") && !strings.EqualFold(key, "Hash")
 		if !ok || !e.set(key, value) {
 			return nil, errCertificateForm
 		}

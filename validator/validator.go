@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -239,8 +240,8 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 // verify parses the token, finds the issuer's key and checks the signature. What the
 // token says of itself before that may refuse it, and does nothing else.
 func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.Time) (*verified, error) {
-	cred.Trace.Text(token.ReasonMalformed, "three parts of base64url, two JSON objects")
 	u, err := token.ParseJWT(cred.Raw, r.limit)
+	noteForm(cred, err)
 	if err != nil {
 		return nil, err
 	}
@@ -266,6 +267,17 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 	}
 	cred.Trace.Text(token.ReasonSignature, u.Algorithm)
 	return i.open(u, keys)
+}
+
+// noteForm says what was parsed, or how far from it the text is.
+func noteForm(cred token.Credential, err error) {
+	const form = "three parts of base64url, two JSON objects"
+	if refusal, refused := errors.AsType[*token.Error](err); cred.Trace != nil && refused && refusal.Reason == token.ReasonMalformed {
+		cred.Trace.Count(token.ReasonMalformed, strings.Count(cred.Raw, ".")+1, "parts, not all well-formed")
+		cred.Trace.Want([]string{form})
+		return
+	}
+	cred.Trace.Text(token.ReasonMalformed, form)
 }
 
 // open tries the keys that fit. There is more than one only where a token

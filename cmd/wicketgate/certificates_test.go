@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -294,4 +295,31 @@ func TestTokenForCertificate(t *testing.T) {
 	if _, code := ask(f.gateway.path); code == exitOK {
 		t.Error("a file without a certificate is taken")
 	}
+}
+
+// TestCertificateGauges: what a reload gave up does not go on to end in the
+// metrics.
+func TestCertificateGauges(t *testing.T) {
+	ca := newAuthority(t, "ca", nil)
+	settings := "client_auth: request, client_ca_file: DIR/ca.pem, client_crl_file: DIR/crl.pem"
+	s := newSecure(t, settings, map[string]string{
+		"ca.pem": pemOf(ca.Certificate), "crl.pem": ca.revoke(t, time.Now().Add(time.Hour), nil),
+	})
+	want := func(names ...string) {
+		t.Helper()
+		for _, name := range []string{"server", "client_ca", "client_crl"} {
+			there := strings.Contains(s.metrics(), `wicketgate_tls_certificate_expiry_timestamp_seconds{name="`+name+`"}`)
+			if there != slices.Contains(names, name) {
+				t.Errorf("%s: there %v, want %v", name, there, names)
+			}
+		}
+	}
+	want("server", "client_ca", "client_crl")
+	s.rewrite(", client_crl_file: "+s.dir+"/crl.pem", "")
+	s.gateway.tryReload("test")
+	want("server", "client_ca")
+	s.rewrite("client_auth: request, client_ca_file: "+s.dir+"/ca.pem", "client_auth: request_any")
+	s.gateway.tryReload("test")
+	want("server")
+	s.wantReload("1")
 }

@@ -2,16 +2,12 @@ package main
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -63,9 +59,15 @@ func (e *explainCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if e.Cert != "" {
+		compiled.table.Certificates = nil // it counts as if the proxy had written it
+	}
 	answer := &answerRecorder{header: http.Header{}}
 	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(a.ctx))
 	e.print(a.stdout, resource, req, told, answer)
+	if told.Decision.Reason() == token.ReasonDPoPNonce && compiled.nonces == nil {
+		fmt.Fprintln(a.stdout, "note      a running gate makes nonces that are known to it alone, so none passes here; dpop.nonce_secret_file shares them")
+	}
 	if v := told.Decision.Verdict; v != proxy.Allowed && v != proxy.Answered {
 		return exitError(exitFailed)
 	}
@@ -110,11 +112,7 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 		req.Header.Set("DPoP", e.Proof)
 	}
 	if e.Cert != "" {
-		text, err := os.ReadFile(e.Cert)
-		if err != nil {
-			return nil, nil, err
-		}
-		if req.TLS, err = clientConnection(text); err != nil {
+		if req.TLS, err = clientConnection(file, e.Cert); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", e.Cert, err)
 		}
 	}
@@ -148,8 +146,7 @@ func (e *explainCommand) target(file *config.File) (*config.Resource, *url.URL, 
 
 // print tells the story: the request, each check, the answer.
 func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Request, told *proxy.Explained, answer *answerRecorder) {
-	at := *req.URL
-	at.RawQuery = told.Query
+	at := url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path, RawPath: req.URL.RawPath, RawQuery: told.Query} // and no user
 	fmt.Fprintf(w, "request   %s %s\nresource  %s\n", req.Method, &at, r.Name)
 	if d := told.Decision; d.Route != nil && d.Route.Matched() {
 		fmt.Fprintf(w, "route     %s\n", d.Route.Name)
@@ -231,17 +228,3 @@ func (a *answerRecorder) WriteHeader(status int) { a.status = status }
 
 // Write implements http.ResponseWriter.
 func (a *answerRecorder) Write(p []byte) (int, error) { return a.body.Write(p) }
-
-// clientConnection is a TLS connection whose client showed the certificate in
-// pem.
-func clientConnection(text []byte) (*tls.ConnectionState, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New("holds no certificate in PEM form")
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}, nil
-}

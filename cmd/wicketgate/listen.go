@@ -131,8 +131,8 @@ func (s *servers) reloadCertificates(c *config.File) error {
 	if err != nil {
 		return err
 	}
-	for name, end := range h.ends {
-		s.metrics.Certificate(name, end)
+	for _, name := range [...]string{"server", "client_ca", "client_crl"} {
+		s.metrics.Certificate(name, h.ends[name])
 	}
 	if h.lists != nil {
 		h.lists.stale = sync.OnceFunc(func() { // once a reload: a client can try as often as it likes

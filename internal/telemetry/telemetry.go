@@ -127,8 +127,12 @@ func (t *Telemetry) Insecure(names []string) {
 }
 
 // Certificate reports when a certificate that is served ends. name is how the
-// configuration calls it.
+// configuration calls it. The zero time says that there is none any more.
 func (t *Telemetry) Certificate(name string, notAfter time.Time) {
+	if notAfter.IsZero() {
+		t.metrics.certificate.DeleteLabelValues(name)
+		return
+	}
 	t.metrics.certificate.WithLabelValues(name).Set(seconds(notAfter))
 }
 
