@@ -111,7 +111,10 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 	if e.Proof != "" {
 		req.Header.Set("DPoP", e.Proof)
 	}
-	if e.Cert != "" {
+	switch {
+	case e.Cert == "" && file.TLS.ClientAuth == "require" && file.MTLS.From != "header":
+		return nil, nil, errors.New("tls.client_auth: require ends the handshake of a client without a certificate; name one with --cert")
+	case e.Cert != "":
 		if req.TLS, err = clientConnection(file, e.Cert); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", e.Cert, err)
 		}

@@ -111,6 +111,22 @@ func TestExplainCertificate(t *testing.T) {
 	}
 }
 
+// TestExplainWithoutCertificate: what serve would not even hear does not pass.
+func TestExplainWithoutCertificate(t *testing.T) {
+	e := newExplained(t)
+	e.write(t, "ca.pem", pemOf(newAuthority(t, "ca", nil).Certificate))
+	const required = explainTLS + "require, client_ca_file: DIR/ca.pem}\n"
+	for settings, want := range map[string]string{
+		required: "name one with --cert",
+		required + "trusted_proxies: [10.0.0.1]\nmtls: {from: header}\n": "exit 0", // the proxy's own is what TLS wants
+		explainTLS + "request, client_ca_file: DIR/ca.pem}\n":            "exit 0",
+	} {
+		if got := e.explain(t, settings, e.mint(t, nil)); !strings.Contains(got, want) {
+			t.Errorf("%s: want %q of\n%s", settings, want, got)
+		}
+	}
+}
+
 // TestExplainTelling: what is said is true of what was given, and no secret.
 func TestExplainTelling(t *testing.T) {
 	e := newExplained(t)
