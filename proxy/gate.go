@@ -170,10 +170,11 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 	if refusal == nil && g.Sources.on() {
 		cred, refusal = g.Sources.choose(req, cred)
 	}
+	if refusal != nil {
+		return cred, refusal
+	}
 	req.Trace.Text(token.ReasonMissing, schemeSeen(cred.Scheme))
 	switch {
-	case refusal != nil:
-		return cred, refusal
 	case !cred.Present():
 		return cred, nil
 	case cred.Scheme&route.Schemes() == 0:

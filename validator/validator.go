@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -238,7 +240,10 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 // verify parses the token, finds the issuer's key and checks the signature. What the
 // token says of itself before that may refuse it, and does nothing else.
 func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.Time) (*verified, error) {
-	cred.Trace.Text(token.ReasonMalformed, "three parts of base64url, two JSON objects")
+	if cred.Trace != nil {
+		cred.Trace.Count(token.ReasonMalformed, strings.Count(cred.Raw, "."), "dots")
+		cred.Trace.Want([]string{"three parts of canonical base64url, of which header and payload are JSON objects"})
+	}
 	u, err := token.ParseJWT(cred.Raw, r.limit)
 	if err != nil {
 		return nil, err
@@ -248,6 +253,9 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 	i := r.issuers[name]
 	cred.Trace.Value(token.ReasonIssuer, iss)
 	if i == nil {
+		if cred.Trace != nil {
+			cred.Trace.Want(slices.Sorted(maps.Keys(r.issuers)))
+		}
 		return nil, token.Refuse(token.InvalidToken, token.ReasonIssuer)
 	}
 	if refusal := i.early(r, u, now, cred.Trace); refusal != nil {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -26,7 +27,7 @@ type explainCommand struct {
 	Method   string   `default:"GET" help:"The request's method."`
 	URL      string   `name:"url" help:"The request's URL as the client knows it. Default: the root of the first resource." placeholder:"URL"`
 	Proof    string   `name:"dpop" help:"The DPoP proof that comes with the token." placeholder:"PROOF"`
-	Cert     string   `help:"A file with the client's certificate in PEM." placeholder:"FILE"`
+	Cert     string   `help:"A file with the client's certificate in PEM, as the gate or, with mtls.from: header, the proxy in front sees it." placeholder:"FILE"`
 	Header   []string `short:"H" sep:"none" help:"A further header of the request, 'Name: value'." placeholder:"HEADER"`
 	Resource string   `help:"The resource's name. Default: the one that the URL is of." placeholder:"NAME"`
 }
@@ -63,6 +64,9 @@ func (e *explainCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if e.Cert != "" {
+		compiled.table.Certificates = nil // the one given is what the proxy in front would pass on
+	}
 	answer := &answerRecorder{header: http.Header{}}
 	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(a.ctx))
 	e.print(a.stdout, resource, req, told, answer)
@@ -84,7 +88,7 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 	}
 	req := &http.Request{
 		Method: e.Method, URL: at, Host: at.Host, RequestURI: at.RequestURI(), Header: http.Header{}, Body: http.NoBody,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:1",
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: sender(file),
 	}
 	if len(resource.Hosts) > 0 && e.URL == "" {
 		req.Host = resource.Hosts[0]
@@ -94,9 +98,24 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 		if !found {
 			return nil, nil, errors.New("--header wants 'Name: value'")
 		}
-		req.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		if name, value = strings.TrimSpace(name), strings.TrimSpace(value); strings.EqualFold(name, "Host") {
+			req.Host = value
+			continue
+		}
+		req.Header.Add(name, value)
 	}
-	if credential := strings.TrimSpace(string(given)); credential != "" {
+	e.present(req, string(given))
+	if e.Cert != "" {
+		if req.TLS, err = connectionOf(e.Cert, file); err != nil {
+			return nil, nil, err
+		}
+	}
+	return resource, req, nil
+}
+
+// present adds the token and the proof to what --header says already.
+func (e *explainCommand) present(req *http.Request, given string) {
+	if credential := strings.TrimSpace(given); credential != "" {
 		if !strings.Contains(credential, " ") {
 			scheme := token.Bearer
 			if e.Proof != "" {
@@ -104,21 +123,37 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 			}
 			credential = scheme.String() + " " + credential
 		}
-		req.Header.Set("Authorization", credential)
+		req.Header.Add("Authorization", credential)
 	}
 	if e.Proof != "" {
-		req.Header.Set("DPoP", e.Proof)
+		req.Header.Add("DPoP", e.Proof)
 	}
-	if e.Cert != "" {
-		text, err := os.ReadFile(e.Cert)
-		if err != nil {
-			return nil, nil, err
-		}
-		if req.TLS, err = clientConnection(text); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", e.Cert, err)
-		}
+}
+
+// sender is the address at the other end of the connection: that of a trusted
+// proxy where no other may pass a client's certificate on.
+func sender(file *config.File) string {
+	if file.MTLS.From == "header" && len(file.TrustedProxies) > 0 {
+		return netip.AddrPortFrom(file.TrustedProxies[0].Addr(), 1).String()
 	}
-	return resource, req, nil
+	return "127.0.0.1:1"
+}
+
+// connectionOf is the connection of a client with the certificate in a file. It
+// is an error where serve would never see one.
+func connectionOf(path string, file *config.File) (*tls.ConnectionState, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	connection, err := clientConnection(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	case file.MTLS.From != "header" && (!file.TLS.On() || file.TLS.ClientAuth == "off"):
+		return nil, errors.New("--cert: this configuration sees no client certificates; set tls.client_auth, or mtls.from: header where TLS ends in front of the gate")
+	}
+	return connection, nil
 }
 
 // target finds the resource and the URL of the request.
@@ -148,7 +183,7 @@ func (e *explainCommand) target(file *config.File) (*config.Resource, *url.URL, 
 
 // print tells the story: the request, each check, the answer.
 func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Request, told *proxy.Explained, answer *answerRecorder) {
-	fmt.Fprintf(w, "request   %s %s\nresource  %s\n", req.Method, req.URL, r.Name)
+	fmt.Fprintf(w, "request   %s %s\nresource  %s\n", req.Method, shown(req.URL), r.Name)
 	if d := told.Decision; d.Route != nil && d.Route.Matched() {
 		fmt.Fprintf(w, "route     %s\n", d.Route.Name)
 	}
@@ -189,7 +224,7 @@ func printSteps(w io.Writer, steps []token.Step, failed token.Reason) {
 		}
 	}
 	if last < 0 && failed != token.ReasonNone {
-		steps, last = append(slices.Clip(steps), token.Step{Reason: failed}), len(steps)
+		steps, last = append(slices.Clip(steps), token.Step{Reason: failed, Seen: textOf(failed)}), len(steps)
 	}
 	signed := slices.IndexFunc(steps, func(s token.Step) bool { return s.Reason == token.ReasonSignature })
 	for i, step := range steps {
@@ -212,6 +247,26 @@ func printSteps(w io.Writer, steps []token.Step, failed token.Reason) {
 			break
 		}
 	}
+}
+
+// textOf is what a client is told of a check that noted nothing.
+func textOf(reason token.Reason) string {
+	for _, r := range token.Reasons {
+		if r.Reason == reason {
+			return r.Description
+		}
+	}
+	return ""
+}
+
+// shown is a URL without what may be a secret: a query can hold a token.
+func shown(u *url.URL) string {
+	bare := *u
+	bare.User, bare.Fragment, bare.RawFragment = nil, "", ""
+	if bare.RawQuery != "" {
+		bare.RawQuery = "…"
+	}
+	return bare.String()
 }
 
 // answerRecorder keeps an answer.
