@@ -55,6 +55,8 @@ type Request struct {
 
 	Trace *token.Trace // notes what the checks look at; nil but in explain
 	Form  string       // the body, when Sources.Body is on and it is a form that may hold a token; else empty
+
+	elsewhere bool // the token was in one of Sources
 }
 
 // Verdict is the outcome of a decision. The zero Verdict refuses.

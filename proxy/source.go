@@ -53,6 +53,7 @@ func (s *Sources) choose(req *Request, field token.Credential) (token.Credential
 	case p.ambient && changes(req) && !s.fromOwnPage(req.Header):
 		return field, token.Refuse(token.Forbidden, token.ReasonCrossSite)
 	}
+	req.elsewhere = true
 	return token.ReadBare(p.text)
 }
 
@@ -235,11 +236,12 @@ func (ex *exchange) cleanSources(h http.Header) {
 	}
 }
 
-// keepPrivate keeps shared caches from storing an answer under an address with
-// a token in it (RFC 6750 section 2.3).
+// keepPrivate keeps shared caches from storing what a token was needed for. They
+// leave answers alone where the request has an Authorization field, and know of
+// no other place (RFC 9111 section 3.5, RFC 6750 section 2.3).
 func keepPrivate(resp *http.Response) {
 	ex := exchangeOf(resp.Request.Context())
-	if ex == nil || resp.StatusCode/100 != 2 || ex.upstreamQuery() == ex.request.RawQuery {
+	if ex == nil || resp.StatusCode/100 != 2 || !ex.request.elsewhere && ex.upstreamQuery() == ex.request.RawQuery {
 		return
 	}
 	lines := resp.Header["Cache-Control"]
