@@ -176,6 +176,7 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 		return cred, refusal
 	}
 	req.Trace.Text(token.ReasonMissing, schemeSeen(cred.Scheme))
+	req.Trace.Want(servedSchemes(req.Trace, route))
 	switch {
 	case !cred.Present():
 		return cred, nil
@@ -223,6 +224,19 @@ func unescapeName(name string) string {
 		out = append(out, c)
 	}
 	return string(out)
+}
+
+// servedSchemes lists what a token may come with on a route, when somebody asks.
+func servedSchemes(trace *token.Trace, route *policy.Route) (list []string) {
+	if trace == nil {
+		return nil
+	}
+	for _, s := range []token.Scheme{token.Bearer, token.DPoP} {
+		if s&route.Schemes() != 0 {
+			list = append(list, s.String())
+		}
+	}
+	return list
 }
 
 // schemeSeen says what a credential came as.

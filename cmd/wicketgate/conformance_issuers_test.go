@@ -20,7 +20,9 @@ func rowJWT06(t *testing.T) {
 	ask := func(path string, issuer *devissuer.Running, alg string, claims changes) *reply {
 		return f.do("GET", path, "Authorization", "Bearer "+f.mint(issuer, devissuer.Token{Alg: alg, Claims: claims}))
 	}
-	ofB := func(more changes) changes { return with(changes{"aud": "urn:for-b", "azp": "client-1", "scope": nil}, more) }
+	ofB := func(more changes) changes {
+		return with(changes{"aud": "urn:for-b", "azp": "client-1", "scope": nil}, more)
+	}
 	bad := func(do func() *reply) {
 		t.Helper()
 		before := f.upstream.count()

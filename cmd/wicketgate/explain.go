@@ -35,7 +35,7 @@ type explainCommand struct {
 // Help is shown by explain --help.
 func (explainCommand) Help() string {
 	return "Reads a token on standard input, with or without its scheme, and says of each check what it saw and what came of it. Nothing is forwarded.\n" +
-		"Exit code 0: the request would pass. 1: it would not.\n" +
+		"Exit code 0: the request would pass, or the gate itself would answer it well (metadata, a preflight). 1: it would not.\n" +
 		"Example: echo \"$TOKEN\" | wicketgate explain --config config.yaml --url https://api.example.com/orders/1"
 }
 
@@ -70,7 +70,8 @@ func (e *explainCommand) Run(a *app) error {
 	answer := &answerRecorder{header: http.Header{}}
 	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(a.ctx))
 	e.print(a.stdout, resource, req, told, answer)
-	if told.Decision.Verdict != proxy.Allowed {
+	answered := told.Decision.Verdict == proxy.Answered && answer.status < http.StatusBadRequest
+	if told.Decision.Verdict != proxy.Allowed && !answered {
 		return exitError(exitFailed)
 	}
 	return nil

@@ -129,6 +129,44 @@ func TestExplainHeader(t *testing.T) {
 	}
 }
 
+// TestExplainAnswered: what the gate answers itself, without a token, is no
+// failure.
+func TestExplainAnswered(t *testing.T) {
+	issuer := explainIssuer(t)
+	for method, want := range map[string]int{"GET": exitOK, "POST": exitFailed} {
+		code, out := explained(t, "    metadata: true\n", "", issuer, "--method", method, "--url", "https://api.example.com/.well-known/oauth-protected-resource")
+		if code != want || !strings.Contains(out, "answer    ") {
+			t.Errorf("%s: exit %d, want %d:\n%s", method, code, want, out)
+		}
+	}
+}
+
+// TestExplainNamesTheMisfit: a scheme that does not go with the token or the
+// route is told from one that is merely missing.
+func TestExplainNamesTheMisfit(t *testing.T) {
+	issuer := explainIssuer(t)
+	raw, err := issuer.Mint(devissuer.Token{Claims: map[string]any{"jti": nil}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unbound, err := issuer.Mint(devissuer.Token{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const routes = "    routes: [{path: /**, binding: dpop}]\n"
+	for _, row := range []struct{ name, settings, stdin, want string }{
+		{"a route for DPoP", routes, unbound, "scheme Bearer\n                              wanted: DPoP\n"},
+		{"an unbound token as DPoP", "", "DPoP " + unbound, "FAIL  proof key               the token is bound to no key, and came as DPoP\n"},
+		{"a claim missing", "", raw, "wanted: iss exp aud sub client_id iat jti\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if code, out := explained(t, row.settings, row.stdin, issuer); code != exitFailed || !strings.Contains(out, row.want) {
+				t.Errorf("exit %d, want %q in:\n%s", code, row.want, out)
+			}
+		})
+	}
+}
+
 // TestExplainShowsNoSecret: a token in the query, and a password in the URL,
 // are not repeated.
 func TestExplainShowsNoSecret(t *testing.T) {
