@@ -33,6 +33,11 @@ func (c *checker) fapi() {
 	if c.DPoP.Future < leastLeeway {
 		c.bad("dpop.future", "must be at least 10s with preset: fapi", "FAPI 2.0 section 5.3.2.1")
 	}
+	for i, p := range c.TrustedProxies {
+		if p.Bits() == 0 && c.MTLS.From == "header" {
+			c.bad(fmt.Sprintf("trusted_proxies[%d]", i), "must not be everybody with preset: fapi and mtls.from: header", "whoever names a client's certificate could use its tokens; list the proxies that end TLS")
+		}
+	}
 	for i := range c.Resources {
 		c.fapiResource(fmt.Sprintf("resources[%d]", i), &c.Resources[i])
 	}
@@ -90,6 +95,9 @@ func (c *checker) fapiResource(path string, r *Resource) {
 		r.Routes = []Route{{Name: "default", Path: "/**", Binding: "required", Forward: r.Forward}}
 		c.preset(path+".routes", "[{path: /**, binding: required}]")
 		return
+	}
+	if !slices.ContainsFunc(r.Routes, func(route Route) bool { return !route.Public }) {
+		c.warn(path+".routes", "are all public: nobody is ever asked for a token, and preset: fapi holds nothing to its rules")
 	}
 	for i := range r.Routes {
 		route, at := &r.Routes[i], fmt.Sprintf("%s.routes[%d].binding", path, i)

@@ -26,6 +26,7 @@ func (c *checker) rules(path string, r *Route) {
 		c.ruleClaim(join(path+".claims", claim), claim)
 	}
 	c.sameName(path, r)
+	c.vain(path, r)
 }
 
 // challenged holds values to the characters that fit into a challenge and its
@@ -47,6 +48,8 @@ func (c *checker) ruleClaim(path, claim string) {
 		c.badKey(path, "is no claim path", "write names joined by dots, like email or realm_access.roles")
 	case first == "act" && (rest == "act" || strings.HasPrefix(rest, "act.")):
 		c.badKey(path, "is history and gives nobody a right", "RFC 8693 section 4.1: only the outermost act acts; write actor")
+	case claim == "act" || claim == "act.sub":
+		c.badKey(path, "is for actor, which also holds act.iss against the issuer", "write actor")
 	case first == "may_act":
 		c.badKey(path, "says who may ask the issuer, and gives nobody a right here", "RFC 8693 section 4.4")
 	}

@@ -26,6 +26,7 @@ func (c *checker) tokenSources(path string, r *Resource) {
 		c.bad(at, "is no cookie name", "up to 128 letters, digits and hyphens, like __Host-token")
 	}
 	c.tokenHeader(path+".header", s.Header, r)
+	c.unusedSources(path, r)
 	if s.Query {
 		c.warn(path+".query", "takes tokens from addresses, which end up in histories, logs and Referer")
 	}

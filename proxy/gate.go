@@ -171,11 +171,14 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 	if refusal == nil && g.Sources.on() {
 		cred, refusal = g.Sources.choose(req, cred)
 	}
-	req.Trace.Text(token.ReasonMissing, schemeSeen(cred.Scheme))
-	switch {
-	case refusal != nil:
+	if refusal != nil {
+		req.Trace.Text(token.ReasonMissing, schemeSeen(cred.Scheme))
 		req.Trace.Text(refusal.Reason, seenOf[refusal.Reason])
 		return cred, refusal
+	}
+	req.Trace.Text(token.ReasonMissing, schemeSeen(cred.Scheme))
+	req.Trace.Want(servedSchemes(req.Trace, route))
+	switch {
 	case !cred.Present():
 		return cred, nil
 	case cred.Scheme&route.Schemes() == 0:
@@ -203,6 +206,19 @@ func hasQueryToken(query string) bool {
 // seenOf says what is wrong with credentials that cannot even be read.
 var seenOf = map[token.Reason]string{
 	token.ReasonMalformed: "characters that no credential has", token.ReasonTwoMethods: "several",
+}
+
+// servedSchemes lists what a token may come with on a route, when somebody asks.
+func servedSchemes(trace *token.Trace, route *policy.Route) (list []string) {
+	if trace == nil {
+		return nil
+	}
+	for _, s := range []token.Scheme{token.Bearer, token.DPoP} {
+		if s&route.Schemes() != 0 {
+			list = append(list, s.String())
+		}
+	}
+	return list
 }
 
 // schemeSeen says what a credential came as.

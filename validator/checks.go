@@ -36,13 +36,17 @@ var checks = []struct {
 }
 
 func noteRequired(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
-	have := []string{}
-	for _, name := range [...]string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
+	have, want := []string{}, []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}
+	for _, name := range want {
 		if _, found := t.Lookup(name); found {
 			have = append(have, name)
 		}
 	}
 	l.Texts(token.ReasonClaim, have)
+	if t.issuer.Profile == JWT {
+		want = []string{"exp"}
+	}
+	l.Want(want)
 }
 
 func noteKind(l *token.Trace, _ *Resource, t *verified, _ time.Time) {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -250,6 +251,9 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 	i := r.issuers[name]
 	cred.Trace.Value(token.ReasonIssuer, iss)
 	if i == nil {
+		if cred.Trace != nil {
+			cred.Trace.Want(slices.Sorted(maps.Keys(r.issuers)))
+		}
 		return nil, token.Refuse(token.InvalidToken, token.ReasonIssuer)
 	}
 	if refusal := i.early(r, u, now, cred.Trace); refusal != nil {
@@ -332,6 +336,14 @@ func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 	return nil, token.Refuse(token.InvalidToken, token.ReasonClaim)
 }
 
+// misfit says why a token does not go with the scheme it came under.
+func misfit(cnf token.Confirmation) string {
+	if cnf.JKT == "" {
+		return "the token is bound to no key, and came as DPoP"
+	}
+	return "the token is bound to a key, and came as Bearer"
+}
+
 // confirm checks that the caller may use the token: a token bound to a key is
 // never a bearer token, and the DPoP scheme is for tokens bound to a key only
 // (RFC 9449 sections 7.1 and 7.2). A token bound to a certificate stays with the
@@ -351,6 +363,7 @@ func (v *Validator) confirm(ctx context.Context, cred token.Credential, digest [
 	case cnf.X5T != "" && cnf.JKT == "" && cred.Scheme == token.Bearer:
 		return token.BoundMTLS, "", nil
 	case cnf.JKT == "" || cred.Scheme != token.DPoP || v.dpop == nil:
+		cred.Trace.Text(token.ReasonDPoPBinding, misfit(cnf))
 		return 0, "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
 	next, err := v.dpop.Confirm(ctx, cred, digest, cnf.JKT, now)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +10,11 @@ import (
 
 // lateRows are rows that need a configuration of their own.
 var lateRows = []conformanceRow{
-	{"JWT-06", rowJWT06}, {"JWT-14", rowJWT14}, {"HTTP-27", rowHTTP27},
+	{"JWT-06", rowJWT06Claims}, {"JWT-14", rowJWT14},
 }
 
 // What is asked of one issuer's tokens says nothing of another's.
-func rowJWT06(t *testing.T) {
+func rowJWT06Claims(t *testing.T) {
 	f := newFixture(t, func(text string) string {
 		text = strings.Replace(text, "name: a, ", "name: a, algorithms: [ES256], max_lifetime: 1h, ", 1)
 		text = strings.Replace(text, "name: b, ", "name: b, algorithms: [RS256], scope_claim: scp, client_id_claim: cid, ", 1)
@@ -72,38 +71,4 @@ func rowJWT14(t *testing.T) {
 		refused(t, f, 401, "invalid_token", bare, func() *reply { return at(lives.iat, lives.exp) })
 	}
 	wantOK(t, f.do("GET", "/read", "Authorization", "Bearer "+f.mint(f.b, devissuer.Token{Claims: map[string]any{"exp": now.Add(2 * time.Hour).Unix()}})))
-}
-
-// A shared cache knows by the Authorization field alone that an answer is one
-// person's (RFC 9111 section 3.5).
-func rowHTTP27(t *testing.T) {
-	f := newFixture(t, withSources(allSources))
-	at := f.AT(nil)
-	for name, send := range map[string]func() *reply{
-		"cookie":    func() *reply { return f.do("GET", "/read", "Cookie", "session="+at) },
-		"header":    func() *reply { return f.do("GET", "/read", "X-Api-Token", at) },
-		"query":     func() *reply { return f.do("GET", "/read?access_token="+at) },
-		"body":      func() *reply { return f.form("/any/x", "access_token="+at) },
-		"websocket": func() *reply { return webSocket(f, "bearer, "+at) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := send()
-			wantOK(t, r)
-			if list := r.Header["Cache-Control"]; !slices.Contains(list, "private") && !slices.Contains(list, "no-store") {
-				t.Errorf("Cache-Control %q", list)
-			}
-		})
-	}
-	r := f.do("GET", "/read", "Authorization", "Bearer "+at)
-	wantOK(t, r)
-	if list := r.Header["Cache-Control"]; list != nil {
-		t.Errorf("Cache-Control %q with the token in its own field", list)
-	}
-}
-
-// webSocket asks for a WebSocket on a route that has none: the plain request
-// goes on.
-func webSocket(f *fixture, protocols string) *reply {
-	return f.do("GET", "/read", "Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Version", "13",
-		"Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-Websocket-Protocol", protocols, "Origin", testIdentifier)
 }

@@ -15,7 +15,7 @@ import (
 // policyRows are the rows about what routes ask of a caller whose token is
 // good.
 var policyRows = []conformanceRow{
-	{"JWT-16", rowJWT16}, {"JWT-18", rowJWT18}, {"JWT-19", rowJWT19},
+	{"JWT-06", rowJWT06}, {"JWT-16", rowJWT16}, {"JWT-18", rowJWT18}, {"JWT-19", rowJWT19},
 	{"AZ-04", rowAZ04}, {"AZ-05", rowAZ05}, {"AZ-08", rowAZ08}, {"AZ-09", rowAZ09}, {"AZ-10", rowAZ10}, {"AZ-11", rowAZ11},
 	{"STEP-01", rowSTEP01}, {"STEP-02", rowSTEP02}, {"STEP-03", rowSTEP03}, {"STEP-04", rowSTEP04}, {"STEP-05", rowSTEP05},
 	{"STEP-06", rowSTEP06}, {"STEP-07", rowSTEP07}, {"STEP-08", rowSTEP08},

@@ -17,7 +17,7 @@ import (
 // sourceRows are the rows about tokens beside the Authorization field, with
 // the places for them open. What holds while they are shut is in frontRows.
 var sourceRows = []conformanceRow{
-	{"CRED-09", testCRED09Open}, {"CRED-10", testCRED10Open}, {"CRED-11", testCRED11}, {"CRED-12", testCRED12}, {"CRED-13", testCRED13},
+	{"HTTP-27", rowHTTP27}, {"CRED-09", testCRED09Open}, {"CRED-10", testCRED10Open}, {"CRED-11", testCRED11}, {"CRED-12", testCRED12}, {"CRED-13", testCRED13},
 	{"CRED-14", testCRED14}, {"CRED-15", testCRED15Open}, {"CRED-17", testCRED17},
 }
 
@@ -294,6 +294,41 @@ func queryPrivate(t *testing.T, f *fixture, at string) {
 		}
 	}
 	f.upstream.setAnswer(nil)
+}
+
+// rowHTTP27: a shared cache leaves alone what answers a request with
+// Authorization, and would keep the rest for everybody (RFC 9111 section 3.5).
+func rowHTTP27(t *testing.T) {
+	f := newFixture(t, withSources(allSources))
+	at := f.AT(nil)
+	for name, ask := range map[string]func() *reply{
+		"cookie": func() *reply { return f.do("GET", "/read", "Cookie", "session="+at) },
+		"header": func() *reply { return f.do("GET", "/read", "X-Api-Token", at) },
+		"query":  func() *reply { return f.do("GET", "/read?access_token="+at) },
+		"body":   func() *reply { return f.form("/any/x", "access_token="+at) },
+		"websocket": func() *reply {
+			return f.do("GET", "/read", "Upgrade", "websocket", "Connection", "Upgrade", "Sec-Websocket-Protocol", "bearer, "+at)
+		},
+	} {
+		for _, row := range []struct{ said, want []string }{
+			{nil, []string{"private"}}, {[]string{"public, s-maxage=60"}, []string{"public, s-maxage=60", "private"}}, {[]string{"no-store"}, []string{"no-store"}},
+		} {
+			f.upstream.setAnswer(func(w http.ResponseWriter, _ *http.Request) {
+				if row.said != nil {
+					w.Header()["Cache-Control"] = row.said
+				}
+			})
+			r := ask()
+			wantOK(t, r)
+			if got := r.Header["Cache-Control"]; !slices.Equal(got, row.want) {
+				t.Errorf("%s: %q became %q, want %q", name, row.said, got, row.want)
+			}
+			r = f.do("GET", "/read", "Authorization", "Bearer "+at)
+			if got := r.Header["Cache-Control"]; !slices.Equal(got, row.said) {
+				t.Errorf("Authorization: %q became %q", row.said, got)
+			}
+		}
+	}
 }
 
 func testCRED13(t *testing.T) {

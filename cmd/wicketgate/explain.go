@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ type explainCommand struct {
 	Method   string   `default:"GET" help:"The request's method."`
 	URL      string   `name:"url" help:"The request's URL as the client knows it. Default: the root of the first resource." placeholder:"URL"`
 	Proof    string   `name:"dpop" help:"The DPoP proof that comes with the token." placeholder:"PROOF"`
-	Cert     string   `help:"A file with the client's certificate in PEM." placeholder:"FILE"`
+	Cert     string   `help:"A file with the client's certificate in PEM, as the gate or, with mtls.from: header, the proxy in front sees it." placeholder:"FILE"`
 	Header   []string `short:"H" sep:"none" help:"A further header of the request, 'Name: value'." placeholder:"HEADER"`
 	Resource string   `help:"The resource's name. Default: the one that the URL is of." placeholder:"NAME"`
 }
@@ -30,7 +31,7 @@ type explainCommand struct {
 // Help is shown by explain --help.
 func (explainCommand) Help() string {
 	return "Reads a token on standard input, with or without its scheme, and says of each check what it saw and what came of it. Nothing is forwarded.\n" +
-		"Exit code 0: the request would pass. 1: it would not.\n" +
+		"Exit code 0: the request would pass, or the gate itself would answer it well (metadata, a preflight). 1: it would not.\n" +
 		"Example: echo \"$TOKEN\" | wicketgate explain --config config.yaml --url https://api.example.com/orders/1"
 }
 
@@ -68,7 +69,8 @@ func (e *explainCommand) Run(a *app) error {
 	if told.Decision.Reason() == token.ReasonDPoPNonce && compiled.nonces == nil {
 		fmt.Fprintln(a.stdout, "note      a running gate makes nonces that are known to it alone, so none passes here; dpop.nonce_secret_file shares them")
 	}
-	if v := told.Decision.Verdict; v != proxy.Allowed && v != proxy.Answered {
+	answered := told.Decision.Verdict == proxy.Answered && answer.status < http.StatusBadRequest
+	if told.Decision.Verdict != proxy.Allowed && !answered {
 		return exitError(exitFailed)
 	}
 	return nil
@@ -86,7 +88,7 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 	}
 	req := &http.Request{
 		Method: e.Method, URL: at, Host: at.Host, RequestURI: at.RequestURI(), Header: http.Header{}, Body: http.NoBody,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:1",
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: sender(file),
 	}
 	if len(resource.Hosts) > 0 && e.URL == "" {
 		req.Host = resource.Hosts[0]
@@ -96,21 +98,13 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 		if !found {
 			return nil, nil, errors.New("--header wants 'Name: value'")
 		}
-		req.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
-	}
-	if credential := strings.TrimSpace(string(given)); credential != "" {
-		if !strings.Contains(credential, " ") {
-			scheme := token.Bearer
-			if e.Proof != "" {
-				scheme = token.DPoP
-			}
-			credential = scheme.String() + " " + credential
+		if name, value = strings.TrimSpace(name), strings.TrimSpace(value); strings.EqualFold(name, "Host") {
+			req.Host = value
+			continue
 		}
-		req.Header.Set("Authorization", credential)
+		req.Header.Add(name, value)
 	}
-	if e.Proof != "" {
-		req.Header.Set("DPoP", e.Proof)
-	}
+	e.present(req, string(given))
 	switch {
 	case e.Cert == "" && file.TLS.ClientAuth == "require" && file.MTLS.From != "header":
 		return nil, nil, errors.New("tls.client_auth: require ends the handshake of a client without a certificate; name one with --cert")
@@ -120,6 +114,32 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 		}
 	}
 	return resource, req, nil
+}
+
+// present adds the token and the proof to what --header says already.
+func (e *explainCommand) present(req *http.Request, given string) {
+	if credential := strings.TrimSpace(given); credential != "" {
+		if !strings.Contains(credential, " ") {
+			scheme := token.Bearer
+			if e.Proof != "" {
+				scheme = token.DPoP
+			}
+			credential = scheme.String() + " " + credential
+		}
+		req.Header.Add("Authorization", credential)
+	}
+	if e.Proof != "" {
+		req.Header.Add("DPoP", e.Proof)
+	}
+}
+
+// sender is the address at the other end of the connection: that of a trusted
+// proxy where no other may pass a client's certificate on.
+func sender(file *config.File) string {
+	if file.MTLS.From == "header" && len(file.TrustedProxies) > 0 {
+		return netip.AddrPortFrom(file.TrustedProxies[0].Addr(), 1).String()
+	}
+	return "127.0.0.1:1"
 }
 
 // target finds the resource and the URL of the request.
@@ -191,7 +211,7 @@ func printSteps(w io.Writer, steps []token.Step, failed token.Reason) {
 		}
 	}
 	if last < 0 && failed != token.ReasonNone {
-		steps, last = append(slices.Clip(steps), token.Step{Reason: failed}), len(steps)
+		steps, last = append(slices.Clip(steps), token.Step{Reason: failed, Seen: textOf(failed)}), len(steps)
 	}
 	signed := slices.IndexFunc(steps, func(s token.Step) bool { return s.Reason == token.ReasonSignature })
 	for i, step := range steps {
@@ -214,6 +234,16 @@ func printSteps(w io.Writer, steps []token.Step, failed token.Reason) {
 			break
 		}
 	}
+}
+
+// textOf is what a client is told of a check that noted nothing.
+func textOf(reason token.Reason) string {
+	for _, r := range token.Reasons {
+		if r.Reason == reason {
+			return r.Description
+		}
+	}
+	return ""
 }
 
 // answerRecorder keeps an answer.

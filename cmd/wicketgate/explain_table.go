@@ -18,7 +18,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonOrigin:        {"origin", "Fetch, CORS protocol", "resources[].cors"},
 	token.ReasonCrossSite:     {"same site", "RFC 6265 section 8.2", "resources[].token_sources.cookie"},
 
-	token.ReasonMissing:    {"token present", "RFC 6750 section 3", "routes[].public, routes[].optional"},
+	token.ReasonMissing:    {"token present", "RFC 6750 section 3", "routes[].binding, routes[].public, routes[].optional, resources[].token_sources"},
 	token.ReasonTwoMethods: {"one credential", "RFC 6750 section 2", "resources[].token_sources"},
 	token.ReasonMalformed:  {"token form", "RFC 7515 section 7.1", ""},
 	token.ReasonTooLong:    {"token length", "", "limits.token"},

@@ -67,7 +67,7 @@ func (t *tokenCommand) Run(a *app) error {
 	}
 	raw, err := askToken(a.ctx, t.Issuer, form)
 	if err != nil {
-		return fmt.Errorf("no token from %s: %w; is wicketgate demo running?", t.Issuer, err)
+		return fmt.Errorf("no token from %s: %w", t.Issuer, err)
 	}
 	_, err = fmt.Fprintln(a.stdout, raw)
 	return err
@@ -84,7 +84,7 @@ func askToken(ctx context.Context, issuer string, form url.Values) (string, erro
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w; is wicketgate demo running?", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var answer struct {

@@ -139,7 +139,10 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if err != nil {
 		return "", err
 	}
-	cred.Trace.Text(token.ReasonDPoPBinding, key.Thumbprint())
+	if cred.Trace != nil {
+		cred.Trace.Text(token.ReasonDPoPBinding, key.Thumbprint())
+		cred.Trace.Want([]string{jkt})
+	}
 	if subtle.ConstantTimeCompare([]byte(key.Thumbprint()), []byte(jkt)) != 1 {
 		return "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
