@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"github.com/wicketgate/wicketgate/proxy/clientcert"
 	"net/netip"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ type Table struct {
 
 	// Certificates reads the client's certificate from what a trusted peer
 	// says; nil takes the certificate of the TLS connection.
-	Certificates *CertificateHeader
+	Certificates *clientcert.Reader
 	Interactions bool // every request and answer carries HeaderInteraction
 }
 

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/clientcert"
 )
 
 // authority vouches for clients in tests.
@@ -266,10 +266,10 @@ func (f *fixture) boundTo(x5t string) string {
 	return f.AT(changes{"cnf": changes{"x5t#S256": x5t}})
 }
 
-func thumbprint(c *tls.Certificate) string { return proxy.Thumbprint(c.Certificate[0]) }
+func thumbprint(c *tls.Certificate) string { return clientcert.Thumbprint(c.Certificate[0]) }
 
 // x5t is the thumbprint of the authority's own certificate.
-func (a *authority) x5t() string { return proxy.Thumbprint(a.Raw) }
+func (a *authority) x5t() string { return clientcert.Thumbprint(a.Raw) }
 
 func TestTokenForCertificate(t *testing.T) {
 	f := newTerminated(t, "header: haproxy")

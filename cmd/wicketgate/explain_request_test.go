@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
-	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/clientcert"
 )
 
 // TestExplainIndex: the index of docs/explain names every file once, and no
@@ -79,7 +79,7 @@ func TestExplainCertificateOfARequest(t *testing.T) {
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := issuer.Mint(devissuer.Token{Claims: map[string]any{"cnf": map[string]any{"x5t#S256": proxy.Thumbprint(der)}}})
+	raw, err := issuer.Mint(devissuer.Token{Claims: map[string]any{"cnf": map[string]any{"x5t#S256": clientcert.Thumbprint(der)}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
-	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/clientcert"
 )
 
 // handshake is what TLS connections are opened with, and when the certificates
@@ -128,11 +128,11 @@ func readBlocks(file, kind string) ([][]byte, error) {
 
 // certificateHeader makes the reader of the field that names client
 // certificates, or nil where the TLS connection does.
-func certificateHeader(c *config.File) (*proxy.CertificateHeader, error) {
+func certificateHeader(c *config.File) (*clientcert.Reader, error) {
 	if c.MTLS.From != "header" {
 		return nil, nil
 	}
-	reader, err := proxy.NewCertificateHeader(c.MTLS.Header, c.MTLS.Name, c.MTLS.Element)
+	reader, err := clientcert.New(c.MTLS.Header, c.MTLS.Name, c.MTLS.Element)
 	if err != nil {
 		return nil, c.ErrorAt("mtls.header", err.Error())
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
-	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/clientcert"
 )
 
 // clientTimeout bounds a question to the demo issuer.
@@ -63,7 +63,7 @@ func (t *tokenCommand) Run(a *app) error {
 		if err != nil {
 			return fmt.Errorf("no certificate from --cert: %w", err)
 		}
-		form.Set("x5t#S256", proxy.Thumbprint(blocks[0])) // as with curl --cert, the client's comes first
+		form.Set("x5t#S256", clientcert.Thumbprint(blocks[0])) // as with curl --cert, the client's comes first
 	}
 	raw, err := askToken(a.ctx, t.Issuer, form)
 	if err != nil {

@@ -42,6 +42,7 @@ var wicketgate = law{
 		"config":             5,
 		"internal/telemetry": 5,
 		"proxy":              4,
+		"proxy/clientcert":   1,
 		"validator":          3,
 		"validator/dpop":     2,
 		"jwks":               1,
@@ -55,10 +56,11 @@ var wicketgate = law{
 	// built, and the product never imports them.
 	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/wycheproof"},
 	mayImport: map[string][]string{
-		"jwks":           {"token", "internal/fetch"},
-		"policy":         {"token"},
-		"validator/dpop": {"token", "jwks", "validator/replay"},
-		"proxy":          {"token", "policy"},
+		"jwks":             {"token", "internal/fetch"},
+		"policy":           {"token"},
+		"validator/dpop":   {"token", "jwks", "validator/replay"},
+		"proxy":            {"token", "policy", "proxy/clientcert"},
+		"proxy/clientcert": {"token"},
 	},
 	demo:      "internal/devissuer",
 	demoUsers: []string{"cmd/wicketgate"},
@@ -100,7 +102,7 @@ var wicketgate = law{
 
 	packageLines: 900,
 	raisedLines: map[string]budget{
-		"proxy":          {3200, "one decision and every HTTP front door that asks for it"},
+		"proxy":          {2800, "one decision and every HTTP front door that asks for it"},
 		"cmd/wicketgate": {2700, "a file for each command, and the wiring"},
 
 		"config":             {2700, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},

@@ -1,4 +1,4 @@
-package proxy
+package clientcert
 
 import (
 	"crypto/sha256"
