@@ -79,14 +79,8 @@ func (c *checker) fapiAlgorithms(path string, list, preset []string) []string {
 }
 
 func (c *checker) fapiResource(path string, r *Resource) {
-	s := r.TokenSources
-	for _, source := range []struct {
-		key string
-		on  bool
-	}{{"cookie", s.Cookie != ""}, {"header", s.Header != ""}, {"query", s.Query}, {"body", s.Body}, {"websocket", s.WebSocket}} {
-		if source.on {
-			c.bad(path+".token_sources."+source.key, "is not for preset: fapi", "tokens come in the Authorization header and nowhere else (FAPI 2.0 section 5.3.4)")
-		}
+	for _, key := range r.TokenSources.open() {
+		c.bad(path+".token_sources."+key, "is not for preset: fapi", "tokens come in the Authorization header and nowhere else (FAPI 2.0 section 5.3.4)")
 	}
 	if !c.TLS.On() && !r.BehindTLS && !c.has("tls") {
 		c.bad(path+".listen", "clients must reach it over TLS with preset: fapi", "set tls, or behind_tls: true if TLS ends in front (FAPI 2.0 section 5.2)")

@@ -36,14 +36,8 @@ func (c *checker) mcp(path string, r *Resource) {
 		r.CORS.Headers = slices.Clone(sessionHeaders)
 		c.filled = append(c.filled, Filled{path + ".cors.headers", "[" + strings.Join(sessionHeaders, ", ") + "]", "mcp"})
 	}
-	s := r.TokenSources
-	for _, source := range []struct {
-		key string
-		on  bool
-	}{{"cookie", s.Cookie != ""}, {"header", s.Header != ""}, {"query", s.Query}, {"body", s.Body}, {"websocket", s.WebSocket}} {
-		if source.on {
-			c.bad(path+".token_sources."+source.key, "is not for preset: mcp", "an MCP client sends its token in the Authorization header of every request, and nowhere else")
-		}
+	for _, key := range r.TokenSources.open() {
+		c.bad(path+".token_sources."+key, "is not for preset: mcp", "an MCP client sends its token in the Authorization header of every request, and nowhere else")
 	}
 	const passed = "an MCP server must not pass on the token it was sent; remove it, or preset: mcp"
 	if r.Forward.Token {

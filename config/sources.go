@@ -65,3 +65,16 @@ func setsHeader(r *Resource, normal string) bool {
 	}
 	return sets(r.Forward) || slices.ContainsFunc(r.Routes, func(route Route) bool { return sets(route.Forward) })
 }
+
+// open lists the keys of the places that are open.
+func (s TokenSources) open() (keys []string) {
+	for _, source := range [...]struct {
+		key string
+		on  bool
+	}{{"cookie", s.Cookie != ""}, {"header", s.Header != ""}, {"query", s.Query}, {"body", s.Body}, {"websocket", s.WebSocket}} {
+		if source.on {
+			keys = append(keys, source.key)
+		}
+	}
+	return keys
+}
