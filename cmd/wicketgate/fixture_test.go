@@ -105,7 +105,20 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 			t.Errorf("serve: %v", err)
 		}
 	})
+	if r := f.adminDo("/livez"); r.StatusCode != http.StatusOK { // it has begun: a test may reload it now
+		t.Fatalf("livez: %d", r.StatusCode)
+	}
 	return f
+}
+
+// adminDo asks the admin listener.
+func (f *fixture) adminDo(path string) *reply {
+	f.t.Helper()
+	req, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, f.admin+path, nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.send(req)
 }
 
 func startIssuer(t testing.TB) *devissuer.Running {
