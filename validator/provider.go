@@ -1,11 +1,18 @@
 package validator
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wicketgate/wicketgate/token"
+)
+
+var (
+	errTenant  = errors.New("tid is not the tenant of iss, which issuers[].tenants asks for")
+	errDemand  = errors.New("a claim is missing or has another value than issuers[].required_claims asks for")
+	errAccount = errors.New("profile kubernetes takes tokens of service accounts only, with an audience and a kubernetes.io claim about the same account as sub")
 )
 
 // AnyValue stands for any value but null in Options.Required and
@@ -70,7 +77,7 @@ func checkTenant(_ *Resource, t *verified, _ time.Time) *token.Error {
 	}
 	v, _ := t.Lookup("tid")
 	if text, ok := v.Text(); !ok || text != t.issuer.Tenant {
-		return refuse(token.ReasonIssuer)
+		return refuse(token.ReasonIssuer).Because(errTenant)
 	}
 	return nil
 }
@@ -86,7 +93,7 @@ func noteTenant(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 func checkDemands(_ *Resource, t *verified, _ time.Time) *token.Error {
 	for _, d := range t.issuer.required {
 		if !d.holds(t.Claims) {
-			return refuse(token.ReasonClaim)
+			return refuse(token.ReasonClaim).Because(errDemand)
 		}
 	}
 	return nil
@@ -115,14 +122,14 @@ func checkServiceAccount(t *verified) *token.Error {
 	account, isAccount := strings.CutPrefix(t.Subject, "system:serviceaccount:")
 	namespace, name, named := strings.Cut(account, ":")
 	if !isAccount || !named || namespace == "" || name == "" || strings.Contains(name, ":") || len(t.Audience) == 0 {
-		return refuse(token.ReasonClaim)
+		return refuse(token.ReasonClaim).Because(errAccount)
 	}
 	about, _ := t.Lookup(`kubernetes\.io`)
 	inside, _ := about.Member("namespace")
 	owner, _ := about.Member("serviceaccount")
 	owned, _ := owner.Member("name")
 	if !says(inside, namespace) || !says(owned, name) {
-		return refuse(token.ReasonClaim)
+		return refuse(token.ReasonClaim).Because(errAccount)
 	}
 	return nil
 }

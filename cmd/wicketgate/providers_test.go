@@ -366,3 +366,28 @@ func TestTenantDown(t *testing.T) {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }
+
+// explain says which setting asks for the claim that is missing.
+func TestProviderExplained(t *testing.T) {
+	g := readGolden(t, "testdata/providers/cognito.json")
+	f := g.fixture(t)
+	for name, c := range map[string]struct {
+		change changes
+		parts  []string
+	}{
+		"good":   {nil, []string{"ok    required claims", "token_use", "answer    forwarded"}},
+		"no use": {changes{"token_use": nil}, []string{"FAIL  required claims         token_use absent", "wanted: access", "issuers[].required_claims"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout strings.Builder
+			raw := g.mint(f, "RS256", g.Access.Header, with(g.Access.Claims, c.change))
+			a := &app{ctx: t.Context(), stdin: strings.NewReader(raw), stdout: &stdout, stderr: &stdout, env: func(string) (string, bool) { return "", false }, program: "wicketgate"}
+			run(a, []string{"explain", "--config", f.gateway.path, "--url", testIdentifier + "/any/x"})
+			for _, part := range c.parts {
+				if !strings.Contains(stdout.String(), part) {
+					t.Errorf("nothing says %q:\n%s", part, stdout.String())
+				}
+			}
+		})
+	}
+}
