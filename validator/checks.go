@@ -155,7 +155,7 @@ func checkAudience(r *Resource, t *verified, _ time.Time) *token.Error {
 	return nil
 }
 
-var errTyp = errors.New("profile rfc9068 takes typ at+jwt only; issuers[].profile: jwt takes JWT or none as well, kubernetes those only")
+var errTyp = errors.New("profile rfc9068 takes typ at+jwt only; issuers[].profile: jwt takes JWT or none as well")
 
 // early refuses by what the token says of itself, before a key is looked for.
 // An expired token or one for somebody else costs no signature check that way;
