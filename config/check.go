@@ -84,8 +84,12 @@ func (c *checker) distinct(list, key string, n int, value func(int) string) {
 }
 
 func (c *checker) issuer(path string, i *Issuer) {
+	c.provider(path, i)
+	c.tenants(path, i)
+	c.ownToken(path, i)
 	if i.Issuer != "" {
-		if u := c.fetched(path+".issuer", i.Issuer, i.InsecureHTTP); u != nil {
+		if u := c.fetched(path+".issuer", sampled(i.Issuer), i.InsecureHTTP); u != nil {
+			c.misspelt(path, i, u)
 			if u.RawQuery != "" || u.ForceQuery {
 				c.bad(path+".issuer", "an issuer has no query", "RFC 8414 section 2")
 			}
@@ -106,12 +110,14 @@ func (c *checker) issuer(path string, i *Issuer) {
 		if sources = append(sources, s[0]); len(sources) > 1 {
 			c.bad(path+"."+s[0], "keys come from "+sources[0]+" already", "keep one of discovery_url, jwks_uri and jwks_file")
 		} else if s[0] != "jwks_file" {
-			c.fetched(path+"."+s[0], s[1], i.InsecureHTTP)
+			c.fetched(path+"."+s[0], sampled(s[1]), i.InsecureHTTP)
 		}
 	}
 	for _, s := range [][2]string{{"scope_claim", i.ScopeClaim}, {"audience_claim", i.AudienceClaim}, {"client_id_claim", i.ClientIDClaim}} {
 		c.claim(path+"."+s[0], s[1])
 	}
+	c.issuerClaims(path+".required_claims", i.RequiredClaims)
+	c.issuerClaims(path+".machine_claims", i.MachineClaims)
 	if i.InsecureHTTP {
 		c.warn(path+".insecure_http", "accepts keys over http, which whoever is on the path can forge")
 	}
@@ -317,8 +323,8 @@ func (c *checker) claim(path, claim string) {
 	if claim == "" {
 		return
 	}
-	if slices.Contains(strings.Split(claim, "."), "") || len(claim) > 256 {
-		c.bad(path, "is no claim path", "write names joined by dots, like email or realm_access.roles")
+	if !isClaimPath(claim) {
+		c.bad(path, "is no claim path", claimPathHint)
 	}
 }
 

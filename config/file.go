@@ -59,16 +59,23 @@ type Admin struct {
 type Issuer struct {
 	Name         string   `yaml:"name" doc:"Name in metrics, logs and audiences_by_issuer; default the issuer's host and port."`
 	Issuer       string   `yaml:"issuer" required:"true" doc:"The issuer identifier, an https URL that the iss claim must equal character for character."`
-	Profile      string   `yaml:"profile" default:"rfc9068" enum:"rfc9068,jwt" doc:"What its tokens look like: rfc9068 is the standard for JWT access tokens, jwt takes those of older servers; default rfc9068."`
+	Provider     string   `yaml:"provider" enum:"entra,okta,auth0,keycloak,cognito,google,kubernetes,github-actions,gitlab,zitadel" doc:"Whose product it is: fills in what is known of its tokens where this file says nothing; default none."`
+	Profile      string   `yaml:"profile" default:"rfc9068" enum:"rfc9068,jwt,kubernetes" doc:"What its tokens look like: rfc9068 is the standard for JWT access tokens, jwt takes those of older servers, kubernetes those of service accounts; default rfc9068."`
+	Tenants      []string `yaml:"tenants" doc:"Tenants whose tokens are accepted, each standing for {tenant} in issuer, discovery_url and jwks_uri and equal to the tid claim; default none."`
 	Algorithms   []string `yaml:"algorithms" default:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519" doc:"Accepted signature algorithms; default all that are known."`
 	DiscoveryURL string   `yaml:"discovery_url" doc:"URL of the metadata document (RFC 8414); default found from the issuer."`
 	JWKSURI      string   `yaml:"jwks_uri" doc:"URL of the key set, instead of discovery; default from the metadata."`
 	JWKSFile     string   `yaml:"jwks_file" doc:"File with the key set, instead of asking the issuer; read again when it changes."`
 	CAFile       string   `yaml:"ca_file" doc:"File with the certificate authorities in PEM that vouch for this issuer; default the system's."`
 
-	ScopeClaim    string `yaml:"scope_claim" default:"scope" doc:"Claim with the scopes; a claim other than scope may be a list; default scope."`
+	BearerTokenFile string `yaml:"bearer_token_file" doc:"File with a token of the gate's own for metadata and keys, read anew for each fetch, sent to the host of discovery_url, jwks_uri or else issuer and to no other; default none."`
+
+	ScopeClaim    string `yaml:"scope_claim" default:"scope" doc:"Claim with the scopes; may be a list unless it is scope with profile rfc9068; default scope."`
 	AudienceClaim string `yaml:"audience_claim" default:"aud" doc:"Claim with the audiences; default aud."`
 	ClientIDClaim string `yaml:"client_id_claim" default:"client_id" doc:"Claim with the client; default client_id."`
+
+	RequiredClaims map[string][]string `yaml:"required_claims" doc:"Values of which each claim of every token must hold one, or * for any, by dotted claim path; default none."`
+	MachineClaims  map[string][]string `yaml:"machine_claims" doc:"Signs of a token that a machine got for itself, by dotted claim path with the values of which one is enough, or * for any; default none."`
 
 	MaxLifetime     time.Duration `yaml:"max_lifetime" min:"1s" doc:"Longest accepted time between iat and exp, as a duration; default no limit."`
 	Leeway          time.Duration `yaml:"leeway" default:"30s" max:"60s" doc:"Clock difference forgiven in exp, nbf and iat, as a duration up to 60s; default 30s."`

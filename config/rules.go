@@ -44,8 +44,8 @@ func (c *checker) challenged(path string, list []string) {
 // (section 4.4).
 func (c *checker) ruleClaim(path, claim string) {
 	switch first, rest, _ := strings.Cut(claim, "."); {
-	case claim == "" || slices.Contains(strings.Split(claim, "."), "") || len(claim) > 256:
-		c.badKey(path, "is no claim path", "write names joined by dots, like email or realm_access.roles")
+	case !isClaimPath(claim):
+		c.badKey(path, "is no claim path", claimPathHint)
 	case first == "act" && (rest == "act" || strings.HasPrefix(rest, "act.")):
 		c.badKey(path, "is history and gives nobody a right", "RFC 8693 section 4.1: only the outermost act acts; write actor")
 	case claim == "act" || claim == "act.sub":
@@ -58,7 +58,11 @@ func (c *checker) ruleClaim(path, claim string) {
 // sameName warns where a name alone decides though several issuers give names:
 // who somebody is takes the issuer as well (RFC 9700 section 4.15).
 func (c *checker) sameName(path string, r *Route) {
-	if _, told := r.Claims["iss"]; told || len(c.Issuers) < 2 {
+	speakers := 0
+	for _, i := range c.Issuers {
+		speakers += max(1, len(i.Tenants))
+	}
+	if _, told := r.Claims["iss"]; told || speakers < 2 {
 		return
 	}
 	for _, key := range []string{"clients", "subjects", "actor"} {

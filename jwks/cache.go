@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -178,7 +179,7 @@ func (e *entry) newer(ctx context.Context, kid, alg string, began, issuedAt time
 		}
 	}
 	if e.cache.options.OnUnknownKey != nil {
-		e.cache.options.OnUnknownKey(e.source.Name, asked)
+		e.cache.options.OnUnknownKey(cmp.Or(e.source.Label, e.source.Name), asked)
 	}
 	switch {
 	case set == nil || set.Len() == 0:

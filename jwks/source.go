@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -17,6 +18,7 @@ import (
 // JWKSURI, else the jwks_uri of the issuer's metadata.
 type Source struct {
 	Name            string         // what the operator calls the issuer; unique
+	Label           string         // what the hooks of a Cache are told instead; default Name
 	Issuer          string         // the iss claim
 	DiscoveryURL    string         // where the metadata is, if not at a well-known place
 	JWKSURI         string         // https, or what fetch.Client allows
@@ -26,11 +28,12 @@ type Source struct {
 	Algorithms      []string       // the issuer's explicit list; nil when there is none
 	RefetchInterval time.Duration  // between two fetches for unknown kids; default 10 s
 	CipherSuites    []uint16       // of TLS 1.2, as crypto/tls has them; nil: those of Go
+	BearerTokenFile string         // our own token for the host of DiscoveryURL, JWKSURI or else Issuer; read for each fetch
 }
 
 func (s Source) equal(o Source) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.DiscoveryURL == o.DiscoveryURL && s.JWKSURI == o.JWKSURI &&
-		s.File == o.File && s.InsecureHTTP == o.InsecureHTTP && s.RefetchInterval == o.RefetchInterval
+		s.Label == o.Label && s.BearerTokenFile == o.BearerTokenFile && s.File == o.File && s.InsecureHTTP == o.InsecureHTTP && s.RefetchInterval == o.RefetchInterval
 	return plain && slices.Equal(s.Algorithms, o.Algorithms) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs)
 }
 
@@ -67,7 +70,7 @@ func newEntry(s Source, c *Cache) *entry {
 		s.RefetchInterval = 10 * time.Second
 	}
 	e := &entry{source: s, cache: c}
-	e.client = fetch.NewClient(fetch.ClientOptions{MaxBody: maxBody, RootCAs: s.RootCAs, AllowHTTP: s.InsecureHTTP, CipherSuites: s.CipherSuites})
+	e.client = s.Client()
 	limits := fetch.Limits{
 		MinFresh: time.Minute, MaxFresh: 24 * time.Hour, DefaultFresh: 10 * time.Minute,
 		MaxStale: maxStale, MinGap: s.RefetchInterval, OnLoad: e.loaded,
@@ -106,7 +109,7 @@ func (e *entry) load(ctx context.Context) (*Set, time.Duration, error) {
 func (e *entry) loaded(took time.Duration, err error) {
 	e.report.Took, e.report.Err, e.report.At = took, err, time.Now()
 	if e.cache.options.OnLoad != nil {
-		e.cache.options.OnLoad(e.source.Name, e.report)
+		e.cache.options.OnLoad(cmp.Or(e.source.Label, e.source.Name), e.report)
 	}
 }
 

@@ -211,6 +211,7 @@ type Principal struct {
 	Scope   Scopes
 	Binding Binding
 	Issuer  string // the name the operator gave the issuer, for logs and metrics; the iss claim is Claims.Issuer
+	Machine bool   // the token bears its issuer's own sign of a client that acts for itself
 
 	// Nonce is what the client should put into its next proof, when the one it
 	// used is about to end; else empty (RFC 9449 section 8.2).
@@ -218,10 +219,10 @@ type Principal struct {
 }
 
 // SubjectType tells a client acting for itself from a user: "client" when the
-// token names no subject or its subject is its client (RFC 9068 section 5,
-// RFC 9700 section 4.15), else "user".
+// token names no subject, its subject is its client (RFC 9068 section 5,
+// RFC 9700 section 4.15) or its issuer marks it so, else "user".
 func (p *Principal) SubjectType() string {
-	if p.Subject == "" || p.Subject == p.ClientID {
+	if p.Machine || p.Subject == "" || p.Subject == p.ClientID {
 		return "client"
 	}
 	return "user"

@@ -78,10 +78,15 @@ func (o *Object) Members() []Member { return o.members }
 
 // Lookup follows a dotted path through nested objects. A member whose own name
 // is the whole remaining path wins over a step into an object, so that names
-// with dots in them can be reached.
+// with dots in them can be reached. A path that holds a backslash has no such
+// doubt: in it, \. is a dot within a name, \\ a backslash, and every other dot
+// a step.
 func (o *Object) Lookup(path string) (Value, bool) {
 	if o == nil {
 		return "", false
+	}
+	if strings.IndexByte(path, '\\') >= 0 {
+		return o.lookupExact(path)
 	}
 	if v, found := o.Get(path); found {
 		return v, true

@@ -22,6 +22,11 @@ func (v Value) Each() iter.Seq[Value] {
 // Member returns the member of an object called name, compared code point for
 // code point; found is false for any other type.
 func (v Value) Member(name string) (member Value, found bool) {
+	return v.member(func(other string) bool { return other == name })
+}
+
+// member returns the first member of an object whose name is wanted.
+func (v Value) member(wanted func(string) bool) (member Value, found bool) {
 	if len(v) < 2 || v[0] != '{' {
 		return "", false
 	}
@@ -29,7 +34,7 @@ func (v Value) Member(name string) (member Value, found bool) {
 		colon := v.past(from)
 		begin := v.gap(colon)
 		end := v.past(begin)
-		if unquote(string(v[from:colon])) == name {
+		if wanted(unquote(string(v[from:colon]))) {
 			return v[begin:end], true
 		}
 		from = v.gap(end)

@@ -15,7 +15,9 @@ var checks = []struct {
 	note func(*token.Trace, *Resource, *verified, time.Time)
 }{
 	{checkIssuer, func(l *token.Trace, _ *Resource, t *verified, _ time.Time) { l.Text(token.ReasonIssuer, t.Issuer) }},
+	{checkTenant, noteTenant},
 	{checkRequired, noteRequired},
+	{checkDemands, noteDemands},
 	{checkKind, noteKind},
 	{checkExpiry, func(l *token.Trace, _ *Resource, t *verified, now time.Time) {
 		l.Time(token.ReasonExpired, t.Expiry, now)
@@ -50,7 +52,7 @@ func noteRequired(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 }
 
 func noteKind(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
-	if t.issuer.Profile != JWT {
+	if t.issuer.Profile == RFC9068 {
 		l.Text(token.ReasonKind, "an access token by its typ")
 		return
 	}
@@ -70,8 +72,12 @@ func checkRequired(_ *Resource, t *verified, _ time.Time) *token.Error {
 	if t.Expiry.IsZero() {
 		return refuse(token.ReasonClaim)
 	}
-	if t.issuer.Profile == JWT {
+	switch t.issuer.Profile {
+	case JWT:
 		return nil
+	case Kubernetes:
+		return checkServiceAccount(t)
+	case RFC9068:
 	}
 	if t.Subject == "" || t.ClientID == "" || t.ID == "" || t.IssuedAt.IsZero() {
 		return refuse(token.ReasonClaim)
@@ -91,7 +97,7 @@ var foreignKinds = [...]struct{ claim, value string }{
 
 // checkKind looks for signs of another kind of JWT where typ does not tell.
 func checkKind(_ *Resource, t *verified, _ time.Time) *token.Error {
-	if t.issuer.Profile != JWT {
+	if t.issuer.Profile == RFC9068 {
 		return nil
 	}
 	for _, name := range foreignClaims {
@@ -201,10 +207,11 @@ func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *t
 // acceptsType is the defence against ID tokens, logout tokens and all other
 // JWTs of the same issuer (RFC 9068 section 4, RFC 8725 section 3.11).
 func (i *issuer) acceptsType(u *token.Unverified) bool {
-	if u.Type == "at+jwt" {
+	switch {
+	case i.Profile == Kubernetes:
+	case u.Type == "at+jwt":
 		return true
-	}
-	if i.Profile != JWT {
+	case i.Profile == RFC9068:
 		return false
 	}
 	_, named := u.Header("typ")

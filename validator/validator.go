@@ -27,22 +27,28 @@ type Profile uint8
 
 // The profiles.
 const (
-	RFC9068 Profile = iota // typ at+jwt and all seven claims: RFC 9068 sections 2 and 4
-	JWT                    // older servers: typ absent or JWT as well, exp and aud needed, signs of other kinds of JWT refused
+	RFC9068    Profile = iota // typ at+jwt and all seven claims: RFC 9068 sections 2 and 4
+	JWT                       // older servers: typ absent or JWT as well, exp and aud needed, signs of other kinds of JWT refused
+	Kubernetes                // service accounts: typ absent or JWT, exp, aud, their sub and kubernetes.io needed
 )
 
 // Options describes one issuer. The zero value of a field but Name and Issuer
 // is its default.
 type Options struct {
 	Name   string // for logs and metrics
+	Keys   string // the source of its keys in Parts.Keys; default Name
 	Issuer string // what iss must equal, code point for code point
 
 	Profile    Profile
 	Algorithms []string // default: all that jwks knows
 
-	ScopeClaim    string // default "scope", a string; a claim of another name may be an array too
+	ScopeClaim    string // default "scope"; may be an array too, but for "scope" of RFC9068
 	AudienceClaim string // default "aud"
 	ClientIDClaim string // default "client_id"
+
+	Tenant   string              // what the tid claim must equal; empty for no such demand
+	Required map[string][]string // by dotted path: values of which each claim must hold one, AnyValue for any
+	Machine  map[string][]string // the same form: one of these marks a client that acts for itself
 
 	Leeway      time.Duration // for exp, nbf and iat
 	MaxLifetime time.Duration // longest accepted exp - iat; 0 for no limit
@@ -91,7 +97,8 @@ type Validator struct {
 
 type issuer struct {
 	Options
-	allowed map[string]bool // canonical names
+	allowed           map[string]bool // canonical names
+	required, machine []demand
 }
 
 // verified is what is remembered of a token: that this signature held under
@@ -103,6 +110,7 @@ type verified struct {
 	key      *jwks.Key
 	audience []string
 	scope    token.Scopes
+	machine  bool
 }
 
 // New makes a Validator. It fails on two issuers with one identifier and on an
@@ -147,7 +155,8 @@ func newIssuer(o Options) (*issuer, error) {
 	if o.ClientIDClaim == "" {
 		o.ClientIDClaim = "client_id"
 	}
-	i := &issuer{Options: o, allowed: make(map[string]bool)}
+	o.Keys = cmp.Or(o.Keys, o.Name)
+	i := &issuer{Options: o, allowed: make(map[string]bool), required: compileDemands(o.Required), machine: compileDemands(o.Machine)}
 	for _, alg := range o.Algorithms {
 		if !jwks.Known(alg) {
 			return nil, fmt.Errorf("issuer %s: unknown algorithm %q", o.Name, alg)
@@ -214,7 +223,7 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if !hit && r.cache != nil {
 		r.cache.Add(digest, seen)
 	}
-	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer}
+	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer, Machine: seen.machine}
 	if p.Binding, p.Nonce, err = r.confirm(ctx, cred, digest, seen.Confirm, now); err != nil {
 		return nil, issuer, err
 	}
@@ -228,7 +237,7 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 		return nil, false
 	}
 	seen, hit = v.cache.Get(digest)
-	if hit && !v.keys.Holds(seen.issuer.Name, seen.key) {
+	if hit && !v.keys.Holds(seen.issuer.Keys, seen.key) {
 		v.cache.Remove(digest)
 		hit = false
 	}
@@ -262,7 +271,7 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 	iat, _ := u.Untrusted("iat")
 	issued, _ := token.NumericDate(iat)
 	cred.Trace.Text(token.ReasonUnknownKey, u.KeyID)
-	keys, err := r.keys.Keys(ctx, i.Name, u.KeyID, jwks.Canonical(u.Algorithm), issued)
+	keys, err := r.keys.Keys(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), issued)
 	if errors.Is(err, jwks.ErrNoKey) {
 		return nil, token.Refuse(token.InvalidToken, token.ReasonUnknownKey)
 	}
@@ -301,7 +310,7 @@ func (i *issuer) open(u *token.Unverified, keys []*jwks.Key) (*verified, error) 
 
 // read decodes the claims whose name or form depends on the issuer.
 func (i *issuer) read(c *token.Claims, key *jwks.Key) (*verified, error) {
-	seen := &verified{Claims: c, issuer: i, key: key, audience: c.Audience}
+	seen := &verified{Claims: c, issuer: i, key: key, audience: c.Audience, machine: i.isMachine(c)}
 	if i.AudienceClaim != "aud" {
 		seen.audience = nil
 		if v, found := c.Lookup(i.AudienceClaim); found {
@@ -330,7 +339,7 @@ func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 	if text, ok := v.Text(); ok {
 		return token.ParseScopes(text), nil
 	}
-	if list, ok := v.Texts(); ok && i.ScopeClaim != "scope" {
+	if list, ok := v.Texts(); ok && (i.ScopeClaim != "scope" || i.Profile != RFC9068) {
 		return list, nil
 	}
 	return nil, token.Refuse(token.InvalidToken, token.ReasonClaim)

@@ -64,14 +64,16 @@ func build(c *config.File, s *stores) (*plan, error) {
 		Keys: s.keys, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
 	}
 	for i, issuer := range c.Issuers {
-		source, err := sourceOf(issuer)
-		source.CipherSuites = cipherSuites(c)
-		if err != nil {
-			problems = append(problems, c.ErrorAt(fmt.Sprintf("issuers[%d].ca_file", i), err.Error()))
-		}
-		p.sources = append(p.sources, source)
 		p.issuers = append(p.issuers, issuer.Name)
-		parts.Issuers = append(parts.Issuers, issuerOptions(issuer))
+		for _, tenant := range issuer.PerTenant() {
+			source, err := sourceOf(tenant)
+			source.CipherSuites = cipherSuites(c)
+			if err != nil {
+				problems = append(problems, c.ErrorAt(fmt.Sprintf("issuers[%d].ca_file", i), err.Error()))
+			}
+			p.sources = append(p.sources, source)
+			parts.Issuers = append(parts.Issuers, issuerOptions(tenant))
+		}
 	}
 	var err error
 	if p.nonces, err = nonceSecret(c); err != nil {
@@ -100,7 +102,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 
 func sourceOf(i config.Issuer) (jwks.Source, error) {
 	source := jwks.Source{
-		Name: i.Name, Issuer: i.Issuer, DiscoveryURL: i.DiscoveryURL, JWKSURI: i.JWKSURI, File: i.JWKSFile,
+		Name: keysOf(i), Label: i.Name, Issuer: i.Issuer, BearerTokenFile: i.BearerTokenFile, DiscoveryURL: i.DiscoveryURL, JWKSURI: i.JWKSURI, File: i.JWKSFile,
 		InsecureHTTP: i.InsecureHTTP, Algorithms: i.Algorithms, RefetchInterval: i.RefetchInterval,
 	}
 	if i.CAFile == "" {
@@ -119,12 +121,13 @@ func sourceOf(i config.Issuer) (jwks.Source, error) {
 
 func issuerOptions(i config.Issuer) validator.Options {
 	o := validator.Options{
-		Name: i.Name, Issuer: i.Issuer, Algorithms: i.Algorithms,
+		Name: i.Name, Keys: keysOf(i), Issuer: i.Issuer, Algorithms: i.Algorithms,
 		ScopeClaim: i.ScopeClaim, AudienceClaim: i.AudienceClaim, ClientIDClaim: i.ClientIDClaim,
 		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience,
 	}
-	if i.Profile == "jwt" {
-		o.Profile = validator.JWT
+	o.Required, o.Machine, o.Profile = i.RequiredClaims, i.MachineClaims, profiles[i.Profile]
+	if len(i.Tenants) > 0 {
+		o.Tenant = i.Tenants[0]
 	}
 	return o
 }

@@ -92,7 +92,7 @@ func (a *app) checkLive(file *config.File, compiled *plan) bool {
 
 // liveIssuer goes the way serve goes: metadata, then keys.
 func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...any)) {
-	client := fetch.NewClient(fetch.ClientOptions{RootCAs: s.RootCAs, AllowHTTP: s.InsecureHTTP, CipherSuites: s.CipherSuites})
+	client := s.Client()
 	if s.JWKSURI == "" && s.File == "" {
 		m, err := jwks.Discover(ctx, client, s.Issuer, s.DiscoveryURL)
 		if err != nil {
@@ -129,8 +129,12 @@ func liveTwin(ctx context.Context, client *fetch.Client, s jwks.Source) (string,
 		return "", false
 	}
 	twins := []string{s.Issuer + "/", s.Issuer + "/v2.0"}
-	if trimmed := strings.TrimSuffix(s.Issuer, "/"); trimmed != s.Issuer {
+	trimmed := strings.TrimSuffix(s.Issuer, "/")
+	if trimmed != s.Issuer {
 		twins = []string{trimmed, trimmed + "/v2.0"}
+	}
+	if first, two := strings.CutSuffix(trimmed, "/v2.0"); two {
+		twins = append(twins, first, first+"/")
 	}
 	for _, twin := range twins {
 		if _, err := jwks.Discover(ctx, client, twin, ""); err == nil {

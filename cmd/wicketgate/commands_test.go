@@ -226,6 +226,16 @@ func TestCheckLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = slashed.Close() }()
+	first, err := devissuer.Start(devissuer.Options{Identifier: "/tenant/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = first.Close() }()
+	second, err := devissuer.Start(devissuer.Options{Identifier: "/tenant/v2.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.Close() }()
 	dead, err := devissuer.Start(devissuer.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -241,6 +251,8 @@ func TestCheckLive(t *testing.T) {
 		{"dead issuer", dead.Identifier(), api.URL, exitFailed, []string{"FAILED issuer one", "upstream of api accepts"}},
 		{"dead upstream", live.Identifier(), dead.URL, exitFailed, []string{"4 usable keys", "FAILED upstream of api"}},
 		{"slash forgotten", slashed.URL, api.URL, exitFailed, []string{"but " + slashed.URL + "/ calls itself so"}},
+		{"version 2 of one that has 1", first.URL + "/tenant/v2.0", api.URL, exitFailed, []string{"but " + first.Identifier() + " calls itself so"}},
+		{"version 1 of one that has 2", second.URL + "/tenant", api.URL, exitFailed, []string{"but " + second.Identifier() + " calls itself so"}},
 		{"slash too many", live.Identifier() + "/", api.URL, exitFailed, []string{"but " + live.Identifier() + " calls itself so"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,7 +28,9 @@ func describe(c *config.File, index int, gate *proxy.Gate, algorithms []string) 
 		o.Name = r.Name
 	}
 	for _, i := range c.Issuers {
-		o.Issuers = append(o.Issuers, i.Issuer)
+		for _, tenant := range i.PerTenant() {
+			o.Issuers = append(o.Issuers, tenant.Issuer)
+		}
 	}
 	if r.TokenSources.Body {
 		o.Methods = append(o.Methods, "body")

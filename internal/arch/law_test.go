@@ -105,10 +105,10 @@ var wicketgate = law{
 		"proxy":          {2800, "one decision and every HTTP front door that asks for it"},
 		"cmd/wicketgate": {2700, "a file for each command, and the wiring"},
 
-		"config":             {2700, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
+		"config":             {3050, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":              {1700, "the vocabulary of all others, and the scanner that every octet from outside passes"},
 		"policy":             {1050, "paths, routes, and each thing a route may ask of a caller, with what explain shows of it"},
-		"jwks":               {1320, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in"},
+		"jwks":               {1360, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in"},
 		"internal/devissuer": {1250, "the issuer, its attackers and its clients: the other side of every test"},
 		"internal/telemetry": {1200, "every metric and label in one place, and the access log"},
 	},

@@ -26,6 +26,9 @@ type ClientOptions struct {
 	AllowHTTP bool           // plain http also to hosts that are not loopback
 
 	CipherSuites []uint16 // of TLS 1.2, as crypto/tls has them; nil: those of Go
+
+	Bearer     func() (string, error) // makes the token to send to the origin of BearerHome, and to no other; nil: none
+	BearerHome string                 // a URL
 }
 
 // Client gets small documents from servers an operator named. It follows no
@@ -36,6 +39,8 @@ type Client struct {
 	http      *http.Client
 	maxBody   int64
 	allowHTTP bool
+	bearer    func() (string, error)
+	home      string // origin
 }
 
 // Body is a document that was received whole with status 200.
@@ -70,6 +75,8 @@ func NewClient(o ClientOptions) *Client {
 	return &Client{
 		maxBody:   o.MaxBody,
 		allowHTTP: o.AllowHTTP,
+		bearer:    o.Bearer,
+		home:      originOf(o.BearerHome),
 		http: &http.Client{
 			Timeout: o.Timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -135,6 +142,9 @@ func (c *Client) exchange(ctx context.Context, u *url.URL, accept string) (*Body
 	req.Header.Set("Accept", accept)
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "wicketgate")
+	if err := c.identify(req); err != nil {
+		return nil, err
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, inWords(err)
