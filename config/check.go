@@ -46,6 +46,7 @@ func (c *checker) check() {
 	for i := range c.Issuers {
 		c.issuer(fmt.Sprintf("issuers[%d]", i), &c.Issuers[i])
 	}
+	c.opaque()
 	c.distinct("issuers", "issuer", len(c.Issuers), func(i int) string { return c.Issuers[i].Issuer })
 	c.distinct("issuers", "name", len(c.Issuers), func(i int) string { return c.Issuers[i].Name })
 	for i := range c.Resources {
@@ -112,6 +113,7 @@ func (c *checker) issuer(path string, i *Issuer) {
 	for _, s := range [][2]string{{"scope_claim", i.ScopeClaim}, {"audience_claim", i.AudienceClaim}, {"client_id_claim", i.ClientIDClaim}} {
 		c.claim(path+"."+s[0], s[1])
 	}
+	c.introspection(path, i)
 	if i.InsecureHTTP {
 		c.warn(path+".insecure_http", "accepts keys over http, which whoever is on the path can forge")
 	}

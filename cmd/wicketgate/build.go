@@ -15,6 +15,7 @@ import (
 	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
 	"github.com/wicketgate/wicketgate/validator/dpop"
+	"github.com/wicketgate/wicketgate/validator/introspect"
 	"github.com/wicketgate/wicketgate/validator/replay"
 )
 
@@ -24,6 +25,7 @@ type stores struct {
 	keys      *jwks.Cache
 	replays   *replay.Memory
 	nonces    *dpop.Nonces
+	answers   *introspect.Client // about tokens
 	upstreams *proxy.Upstreams
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
@@ -42,6 +44,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		o.OnLoad, o.OnUnknownKey = metrics.KeysLoaded, metrics.UnknownKey
 	}
 	s.keys = jwks.NewCache(o)
+	s.answers = newIntrospection(metrics)
 	return s
 }
 
@@ -49,6 +52,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 type plan struct {
 	table     *proxy.Table
 	sources   []jwks.Source
+	asked     []introspect.Server
 	issuers   []string // names
 	validator *validator.Validator
 	nonces    []byte // the secret they are made with; nil for the process's own
@@ -61,7 +65,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	p := &plan{}
 	var problems []error
 	parts := validator.Parts{
-		Keys: s.keys, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
+		Keys: s.keys, Introspector: s.answers, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
 	}
 	for i, issuer := range c.Issuers {
 		source, err := sourceOf(issuer)
@@ -70,6 +74,10 @@ func build(c *config.File, s *stores) (*plan, error) {
 			problems = append(problems, c.ErrorAt(fmt.Sprintf("issuers[%d].ca_file", i), err.Error()))
 		}
 		p.sources = append(p.sources, source)
+		if issuer.Introspection.On() {
+			server, err := introspectionOf(c, i, source)
+			p.asked, problems = append(p.asked, server), append(problems, err)
+		}
 		p.issuers = append(p.issuers, issuer.Name)
 		parts.Issuers = append(parts.Issuers, issuerOptions(issuer))
 	}
@@ -122,6 +130,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 		Name: i.Name, Issuer: i.Issuer, Algorithms: i.Algorithms,
 		ScopeClaim: i.ScopeClaim, AudienceClaim: i.AudienceClaim, ClientIDClaim: i.ClientIDClaim,
 		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience,
+		Introspection: introspectionRules(i.Introspection),
 	}
 	if i.Profile == "jwt" {
 		o.Profile = validator.JWT
