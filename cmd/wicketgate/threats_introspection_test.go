@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -15,8 +16,8 @@ import (
 // again by the clock of package introspect.
 func TestThreatsIntrospection(t *testing.T) {
 	for _, threat := range []conformanceRow{
-		{"I-01", rowINTR03}, {"I-02", rowINTR15}, {"I-03", threatI03}, {"I-06", rowINTR07}, {"I-07", rowINTR04}, {"I-08", rowDPOP51},
-		{"I-09", rowINTR10}, {"I-10", threatI10}, {"I-11", rowINTR08}, {"I-12", rowINTR09}, {"I-13", threatI13}, {"I-16", rowINTR11},
+		{"I-01", rowINTR03}, {"I-02", rowINTR15}, {"I-03", threatI03}, {"I-05", rowINTR13}, {"I-06", rowINTR07}, {"I-07", rowINTR04}, {"I-08", rowDPOP51},
+		{"I-09", rowINTR10}, {"I-10", threatI10}, {"I-11", rowINTR08}, {"I-12", rowINTR09}, {"I-13", threatI13}, {"I-14", threatI14}, {"I-15", threatI15}, {"I-16", rowINTR11},
 		{"I-17", threatI17}, {"I-19", threatI19}, {"I-20", threatI20},
 	} {
 		t.Run(threat.id, threat.run)
@@ -64,6 +65,50 @@ func threatI13(t *testing.T) {
 	}
 	close(release)
 	group.Wait()
+}
+
+func threatI14(t *testing.T) {
+	a := newAsking(t, "")
+	release := make(chan struct{})
+	a.a.Fail(devissuer.Fault{Path: "/introspect", Until: release})
+	raw := a.opaque(nil)
+	ctx, leave := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+"/any/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+raw)
+	var group sync.WaitGroup
+	group.Go(func() {
+		if r, err := http.DefaultTransport.RoundTrip(req); err == nil {
+			_ = r.Body.Close()
+			t.Error("who left was answered")
+		}
+	})
+	eventually(t, "a question", func() bool { return a.questions() > 0 })
+	group.Go(func() { wantPassed(t, a.sendToken(raw)) })
+	leave()
+	close(release)
+	group.Wait()
+	a.wantQuestions(t, 0, 1)
+}
+
+// threatI15 sends every character a token can have; others are in the secret of
+// INTR-02, which goes through the same form.
+func threatI15(t *testing.T) {
+	a := newAsking(t, "auth: post")
+	raw, err := a.a.Opaque("a+b/c~d.e_f-%26token=", devissuer.Token{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.wantRefusal(t, a.sendToken(raw), http.StatusBadRequest, 0) // a percent sign is in no token
+	if raw, err = a.a.Opaque("a+b/c~d.e_f-", devissuer.Token{}); err != nil {
+		t.Fatal(err)
+	}
+	wantPassed(t, a.sendToken(raw))
+	if q := a.a.Questions(); len(q) != 1 || len(q[0].Form["token"]) != 1 || q[0].Form.Get("token") != raw {
+		t.Errorf("asked %v", q)
+	}
 }
 
 func threatI17(t *testing.T) {

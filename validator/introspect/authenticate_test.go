@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/url"
 	"os"
@@ -149,7 +150,7 @@ func TestKeysRefused(t *testing.T) {
 		"other alg":   {strings.Replace(jwkOf(t, "ES256"), `"ES256"`, `"RS256"`, 1), errKeyAlg},
 		"unknown alg": {strings.Replace(jwkOf(t, "EdDSA"), `"EdDSA"`, `"none"`, 1), errKeyAlg},
 	} {
-		if _, err := ParseKey([]byte(c.text)); err != c.want {
+		if _, err := ParseKey([]byte(c.text)); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
