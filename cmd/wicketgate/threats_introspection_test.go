@@ -78,8 +78,8 @@ func threatI14(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+raw)
-	var group sync.WaitGroup
-	group.Go(func() {
+	var first, group sync.WaitGroup
+	first.Go(func() {
 		if r, err := http.DefaultTransport.RoundTrip(req); err == nil {
 			_ = r.Body.Close()
 			t.Error("who left was answered")
@@ -88,6 +88,7 @@ func threatI14(t *testing.T) {
 	eventually(t, "a question", func() bool { return a.questions() > 0 })
 	group.Go(func() { wantPassed(t, a.sendToken(raw)) })
 	leave()
+	first.Wait()
 	close(release)
 	group.Wait()
 	a.wantQuestions(t, 0, 1)

@@ -403,3 +403,17 @@ func TestBounded(t *testing.T) {
 		t.Errorf("%d octets in %d answers", a.bytes, a.active.Len())
 	}
 }
+
+// TestNoGraceForTheRevoked: an answer that was taken back never stands in again.
+func TestNoGraceForTheRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, e := newTest(t, Server{Cache: time.Second, Grace: time.Minute})
+		want(t, c, "raw", "")
+		time.Sleep(time.Second)
+		e.say(`{"active":false}`, nil)
+		want(t, c, "raw", token.ReasonInactive)
+		e.say("", errors.New("down"))
+		time.Sleep(11 * time.Second)
+		want(t, c, "raw", token.ReasonIntrospectionUnavailable)
+	})
+}
