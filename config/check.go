@@ -46,6 +46,7 @@ func (c *checker) check() {
 	for i := range c.Issuers {
 		c.issuer(fmt.Sprintf("issuers[%d]", i), &c.Issuers[i])
 	}
+	c.opaque()
 	c.distinct("issuers", "issuer", len(c.Issuers), func(i int) string { return c.Issuers[i].Issuer })
 	c.distinct("issuers", "name", len(c.Issuers), func(i int) string { return c.Issuers[i].Name })
 	for i := range c.Resources {
@@ -118,6 +119,7 @@ func (c *checker) issuer(path string, i *Issuer) {
 	}
 	c.issuerClaims(path+".required_claims", i.RequiredClaims)
 	c.issuerClaims(path+".machine_claims", i.MachineClaims)
+	c.introspection(path, i)
 	if i.InsecureHTTP {
 		c.warn(path+".insecure_http", "accepts keys over http, which whoever is on the path can forge")
 	}

@@ -136,6 +136,7 @@ func (f *File) named() []namedFile {
 	for n := range f.Issuers {
 		i, at := &f.Issuers[n], fmt.Sprintf("issuers[%d].", n)
 		all = append(all, namedFile{at + "jwks_file", &i.JWKSFile}, namedFile{at + "ca_file", &i.CAFile}, namedFile{at + "bearer_token_file", &i.BearerTokenFile})
+		all = append(all, i.Introspection.files(at+"introspection")...)
 	}
 	return slices.DeleteFunc(all, func(n namedFile) bool { return *n.file == "" })
 }

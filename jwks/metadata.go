@@ -14,12 +14,17 @@ import (
 )
 
 // Metadata is what an authorization server says about itself (RFC 8414 section
-// 2), as far as keys are concerned.
+// 2), as far as keys and introspection are concerned.
 type Metadata struct {
 	Issuer  string // equal to the issuer asked for
 	JWKSURI string
-	URL     string    // where the document was found
-	Date    time.Time // the server's clock; zero when it did not say
+
+	// Where tokens are asked about (RFC 7662), and where by who shows a client
+	// certificate (RFC 8705 section 5); empty when not told.
+	IntrospectionEndpoint, MutualTLSIntrospection string
+
+	URL  string    // where the document was found
+	Date time.Time // the server's clock; zero when it did not say
 }
 
 // Discover finds the metadata of issuer: at override when that is not empty,
@@ -71,6 +76,7 @@ func readMetadata(body *fetch.Body, issuer, place string) (*Metadata, error) {
 	m := &Metadata{URL: place, Date: body.Date}
 	m.Issuer, _ = text(document, "issuer")
 	m.JWKSURI, _ = text(document, "jwks_uri")
+	readIntrospection(document, m)
 	switch {
 	case m.Issuer != issuer:
 		return nil, fmt.Errorf("issuer metadata at %s names another issuer", place)
@@ -81,6 +87,14 @@ func readMetadata(body *fetch.Body, issuer, place string) (*Metadata, error) {
 		return nil, fmt.Errorf("issuer metadata at %s has a jwks_uri that is not https", place)
 	}
 	return m, nil
+}
+
+func readIntrospection(document *token.Object, m *Metadata) {
+	m.IntrospectionEndpoint, _ = text(document, "introspection_endpoint")
+	aliases, _ := document.Get("mtls_endpoint_aliases")
+	if o, ok := aliases.Object(); ok {
+		m.MutualTLSIntrospection, _ = text(o, "introspection_endpoint")
+	}
 }
 
 var errContentType = errors.New("content type is not JSON")

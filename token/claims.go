@@ -30,6 +30,11 @@ type Confirmation struct {
 // Lookup returns a claim by its dotted path, undecoded.
 func (c *Claims) Lookup(path string) (Value, bool) { return c.object.Lookup(path) }
 
+// ReadClaims reads the registered claims out of what an issuer itself said of
+// a token (RFC 7662 section 2.2). The error is an *Error with code
+// invalid_token when one has the wrong type.
+func ReadClaims(o *Object) (*Claims, error) { return decodeClaims(o) }
+
 // decodeClaims reads the registered claims out of o.
 func decodeClaims(o *Object) (*Claims, error) {
 	c := &Claims{object: o}

@@ -96,6 +96,7 @@ const (
 	ReasonLifetime   Reason = "lifetime"
 	ReasonKind       Reason = "kind"
 	ReasonAudience   Reason = "audience"
+	ReasonInactive   Reason = "inactive"
 
 	ReasonConfirmation  Reason = "confirmation"
 	ReasonMTLSBinding   Reason = "mtls_binding"
@@ -127,7 +128,10 @@ const (
 
 	ReasonKeysUnavailable   Reason = "jwks_unavailable"
 	ReasonReplayUnavailable Reason = "replay_unavailable"
-	ReasonInternal          Reason = "internal"
+
+	ReasonIntrospectionUnavailable Reason = "introspection_unavailable"
+
+	ReasonInternal Reason = "internal"
 )
 
 // Reasons lists every reason with the text a client is shown for it. The
@@ -164,6 +168,7 @@ var Reasons = []struct {
 	{ReasonLifetime, "the access token lives longer than allowed"},
 	{ReasonKind, "this kind of token is not an access token"},
 	{ReasonAudience, "the access token is not for this resource"},
+	{ReasonInactive, "the access token is not active"},
 	{ReasonConfirmation, "the access token is bound in a way that is not supported"},
 	{ReasonMTLSBinding, "the access token is bound to another client certificate"},
 	{ReasonDPoPBinding, "the access token and the DPoP key do not belong together"},
@@ -192,6 +197,7 @@ var Reasons = []struct {
 	{ReasonClaims, "the access token's claims do not fit into header fields"},
 	{ReasonKeysUnavailable, "the issuer's keys are not available"},
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
+	{ReasonIntrospectionUnavailable, "the issuer cannot be asked about the access token"},
 	{ReasonInternal, "the request could not be decided"},
 }
 

@@ -53,6 +53,8 @@ type Options struct {
 	Leeway      time.Duration // for exp, nbf and iat
 	MaxLifetime time.Duration // longest accepted exp - iat; 0 for no limit
 	AnyAudience bool          // accepts tokens made for others: insecure
+
+	Introspection Introspection
 }
 
 // A Confirmer checks the proof of possession that comes with a token bound to
@@ -68,6 +70,8 @@ type Parts struct {
 	Keys    *jwks.Cache
 	DPoP    Confirmer // nil: bound tokens are refused
 
+	Introspector Introspector // for issuers with Introspection; else nil
+
 	MaxLength int           // octets of a token; 0 for token.MaxLength
 	CacheSize int           // verified tokens remembered; 0 for none
 	OnLookup  func(bool)    // told of each look into the cache, true for a hit; may be nil
@@ -78,6 +82,7 @@ type Parts struct {
 type Result struct {
 	Issuer string       // the issuer's name once its signature held, else empty
 	Scheme token.Scheme // what the token came with
+	Opaque bool         // only its issuer can read it
 	Err    error        // nil, a *token.Error or a fault
 	Took   time.Duration
 }
@@ -88,11 +93,15 @@ type Validator struct {
 	issuers  map[string]*issuer
 	keys     *jwks.Cache
 	dpop     Confirmer
+	opaque   []*issuer // those that give tokens which are no JWT
 	limit    int
 	cache    *lru.Cache[[32]byte, *verified]
 	onLookup func(bool)
 	onJudged func(*Result)
-	now      func() time.Time // the wall clock, which may be set back
+
+	introspector Introspector
+
+	now func() time.Time // the wall clock, which may be set back
 }
 
 type issuer struct {
@@ -111,14 +120,17 @@ type verified struct {
 	audience []string
 	scope    token.Scopes
 	machine  bool
+
+	told   bool      // by the issuer's answer, not by the token
+	beside *verified // with told: the JWT that the answer is about, or nil
 }
 
-// New makes a Validator. It fails on two issuers with one identifier and on an
-// algorithm that is not known.
+// New makes a Validator. It fails on two issuers with one identifier, on an
+// algorithm that is not known and when nobody can ask where somebody has to.
 func New(p Parts) (*Validator, error) {
 	v := &Validator{
 		issuers: make(map[string]*issuer), keys: p.Keys, dpop: p.DPoP, limit: p.MaxLength,
-		onLookup: p.OnLookup, onJudged: p.OnJudged, now: time.Now,
+		onLookup: p.OnLookup, onJudged: p.OnJudged, now: time.Now, introspector: p.Introspector,
 	}
 	if v.limit == 0 {
 		v.limit = token.MaxLength
@@ -132,6 +144,12 @@ func New(p Parts) (*Validator, error) {
 			return nil, err
 		}
 		v.issuers[o.Issuer] = i
+		if (o.Introspection.Opaque || o.Introspection.JWT) && p.Introspector == nil {
+			return nil, fmt.Errorf("issuer %s: nobody can ask it about tokens", o.Name)
+		}
+		if o.Introspection.Opaque {
+			v.opaque = append(v.opaque, i)
+		}
 	}
 	if p.CacheSize > 0 {
 		var err error
@@ -191,7 +209,7 @@ func (r *Resource) Validate(ctx context.Context, cred token.Credential) (*token.
 	}
 	began := time.Now()
 	p, issuer, err := r.validate(ctx, cred)
-	r.onJudged(&Result{Issuer: issuer, Scheme: cred.Scheme, Err: err, Took: time.Since(began)})
+	r.onJudged(&Result{Issuer: issuer, Scheme: cred.Scheme, Opaque: r.opaqueIssuer(cred.Raw) != nil, Err: err, Took: time.Since(began)})
 	return p, err
 }
 
@@ -205,11 +223,9 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
 	}
 	now, digest := r.now(), cred.Digest()
-	seen, hit := r.recall(digest)
-	if !hit {
-		if seen, err = r.verify(ctx, cred, now); err != nil {
-			return nil, "", err
-		}
+	seen, known, err := r.learn(ctx, cred, digest, now)
+	if err != nil {
+		return nil, "", err
 	}
 	issuer = seen.issuer.Name
 	for _, c := range checks {
@@ -220,10 +236,15 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 			return nil, issuer, refusal
 		}
 	}
-	if !hit && r.cache != nil {
+	if !known && r.cache != nil {
 		r.cache.Add(digest, seen)
 	}
 	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer, Machine: seen.machine}
+	if seen.issuer.Introspection.JWT && !seen.told {
+		if p.Scope, err = r.confirmActive(ctx, cred, digest, seen, now); err != nil {
+			return nil, issuer, err
+		}
+	}
 	if p.Binding, p.Nonce, err = r.confirm(ctx, cred, digest, seen.Confirm, now); err != nil {
 		return nil, issuer, err
 	}

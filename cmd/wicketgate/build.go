@@ -15,6 +15,7 @@ import (
 	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
 	"github.com/wicketgate/wicketgate/validator/dpop"
+	"github.com/wicketgate/wicketgate/validator/introspect"
 	"github.com/wicketgate/wicketgate/validator/replay"
 )
 
@@ -24,6 +25,7 @@ type stores struct {
 	keys      *jwks.Cache
 	replays   *replay.Memory
 	nonces    *dpop.Nonces
+	answers   *introspect.Client // about tokens
 	upstreams *proxy.Upstreams
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
@@ -42,6 +44,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		o.OnLoad, o.OnUnknownKey = metrics.KeysLoaded, metrics.UnknownKey
 	}
 	s.keys = jwks.NewCache(o)
+	s.answers = newIntrospection(metrics)
 	return s
 }
 
@@ -49,6 +52,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 type plan struct {
 	table     *proxy.Table
 	sources   []jwks.Source
+	asked     []introspect.Server
 	issuers   []string // names
 	validator *validator.Validator
 	nonces    []byte // the secret they are made with; nil for the process's own
@@ -61,7 +65,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	p := &plan{}
 	var problems []error
 	parts := validator.Parts{
-		Keys: s.keys, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
+		Keys: s.keys, Introspector: s.answers, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
 	}
 	for i, issuer := range c.Issuers {
 		p.issuers = append(p.issuers, issuer.Name)
@@ -73,6 +77,10 @@ func build(c *config.File, s *stores) (*plan, error) {
 			}
 			p.sources = append(p.sources, source)
 			parts.Issuers = append(parts.Issuers, issuerOptions(tenant))
+			if tenant.Introspection.On() { // not with tenants
+				server, err := introspectionOf(c, i, source)
+				p.asked, problems = append(p.asked, server), append(problems, err)
+			}
 		}
 	}
 	var err error
@@ -124,6 +132,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 		Name: i.Name, Keys: keysOf(i), Issuer: i.Issuer, Algorithms: i.Algorithms,
 		ScopeClaim: i.ScopeClaim, AudienceClaim: i.AudienceClaim, ClientIDClaim: i.ClientIDClaim,
 		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience,
+		Introspection: introspectionRules(i.Introspection),
 	}
 	o.Required, o.Machine, o.Profile = i.RequiredClaims, i.MachineClaims, profiles[i.Profile]
 	if len(i.Tenants) > 0 {

@@ -79,6 +79,11 @@ func (a *app) checkLive(file *config.File, compiled *plan) bool {
 		liveIssuer(ctx, source, say)
 		cancel()
 	}
+	for _, server := range compiled.asked {
+		ctx, cancel := context.WithTimeout(a.ctx, liveTimeout)
+		liveIntrospection(ctx, server, say)
+		cancel()
+	}
 	for _, r := range file.Resources {
 		err := dialUpstream(a.ctx, r.Upstream)
 		if err != nil {

@@ -55,6 +55,8 @@ func (e *explainCommand) Run(a *app) error {
 		return a.complain(err)
 	}
 	stores.keys.Configure(compiled.sources)
+	stores.answers.Configure(compiled.asked)
+	defer stores.answers.Close()
 	stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	resource, req, err := e.request(a, file)
 	if err != nil {

@@ -36,6 +36,8 @@ var rules = map[token.Reason]rule{
 	token.ReasonKind:       {"kind of token", "RFC 8725 section 3.11", "issuers[].profile"},
 	token.ReasonAudience:   {"audience", "RFC 9068 section 4", "resources[].audiences"},
 
+	token.ReasonInactive: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
+
 	token.ReasonConfirmation:  {"confirmation", "RFC 7800 section 3.1", ""},
 	token.ReasonMTLSBinding:   {"client certificate", "RFC 8705 section 3", "tls.client_auth, mtls"},
 	token.ReasonDPoPBinding:   {"proof key", "RFC 9449 section 7.1", ""},
@@ -66,5 +68,8 @@ var rules = map[token.Reason]rule{
 
 	token.ReasonKeysUnavailable:   {"keys of the issuer", "RFC 7517 section 5", "issuers[].jwks_uri"},
 	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay.max_entries"},
-	token.ReasonInternal:          {"a fault of the gate", "", ""},
+
+	token.ReasonIntrospectionUnavailable: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
+
+	token.ReasonInternal: {"a fault of the gate", "", ""},
 }

@@ -166,6 +166,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.mu.Unlock()
 	g.metrics.Bind(compiled.table, compiled.issuers) // before anything is counted for new issuers
 	g.stores.keys.Configure(compiled.sources)
+	g.stores.answers.Configure(compiled.asked)
 	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.metrics.Insecure(file.Insecure())
 	g.gates.Set(compiled.table)
@@ -201,6 +202,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	stop()
 	background.Wait()
 	g.stores.upstreams.Close()
+	g.stores.answers.Close()
 	g.log.Info("stopped")
 	_ = g.log.Sync() // a terminal or a pipe need not support it
 	return err

@@ -54,6 +54,7 @@ type Options struct {
 	Metadata   Metadata                   // default: everywhere
 	Members    map[string]json.RawMessage // laid over the metadata; nil removes a member
 	TLS        bool                       // Listen speaks HTTPS, with a throwaway certificate
+	Clients    []Client                   // who may ask about tokens; default nobody
 	Now        func() time.Time           // default time.Now
 }
 
@@ -67,6 +68,10 @@ type Issuer struct {
 	faults   []*Fault
 	hits     map[string]int
 	requests []string
+	told     map[string]map[string]any // what is said of opaque tokens
+	said     map[string][]byte         // what is said of a token instead of the truth
+	revoked  map[string]bool
+	asked    []Question
 }
 
 // New makes an issuer, or says which identifier, algorithm or key is no good.
@@ -80,7 +85,9 @@ func New(o Options) (*Issuer, error) {
 	if len(o.Keys)+len(o.Algorithms) == 0 {
 		o.Algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
 	}
-	is := &Issuer{options: o, hits: map[string]int{}}
+	is := &Issuer{
+		options: o, hits: map[string]int{}, told: map[string]map[string]any{}, said: map[string][]byte{}, revoked: map[string]bool{},
+	}
 	for _, k := range o.Keys {
 		if _, err := is.add(k); err != nil {
 			return nil, fmt.Errorf("key %q: %w", k.ID, err)
@@ -217,8 +224,10 @@ func (is *Issuer) answer(r *http.Request) answer {
 	switch post, get := r.Method == http.MethodPost, r.Method == http.MethodGet || r.Method == http.MethodHead; {
 	case post && asked == path+"/token":
 		return is.token(r, o)
-	case !get || asked == path+"/token":
-		return plain(http.StatusMethodNotAllowed, "POST is for the token endpoint, GET for all else")
+	case post && asked == path+"/introspect":
+		return is.introspect(r, o)
+	case !get || asked == path+"/token" || asked == path+"/introspect":
+		return plain(http.StatusMethodNotAllowed, "POST is for the token and introspection endpoints, GET for all else")
 	case asked == path+"/jwks":
 		a := reply(http.StatusOK, "application/jwk-set+json", is.JWKS())
 		if o.MaxAge != 0 {
@@ -242,6 +251,7 @@ func (is *Issuer) metadata(o Options) map[string]any {
 		"issuer":                                o.Identifier,
 		"jwks_uri":                              base + "/jwks",
 		"token_endpoint":                        base + "/token",
+		"introspection_endpoint":                base + "/introspect",
 		"grant_types_supported":                 []string{"client_credentials", DemoGrant},
 		"response_types_supported":              []string{"none"}, // required even without an authorization endpoint
 		"token_endpoint_auth_methods_supported": []string{"none", "client_secret_basic"},

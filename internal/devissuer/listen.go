@@ -56,7 +56,7 @@ func (is *Issuer) Listen(address string) (*Running, error) {
 			return nil, errors.Join(err, listener.Close())
 		}
 		run.URL, run.ca = "https://"+listener.Addr().String(), certificate.Certificate[0]
-		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequestClientCert})
 	}
 	is.Change(func(o *Options) {
 		if o.Identifier == "" || o.Identifier[0] == '/' {

@@ -29,6 +29,8 @@ type ClientOptions struct {
 
 	Bearer     func() (string, error) // makes the token to send to the origin of BearerHome, and to no other; nil: none
 	BearerHome string                 // a URL
+	Certificate *tls.Certificate // shown to servers that ask for one; may be nil
+	KeepAlive   bool             // connections stay open between calls, until CloseIdle
 }
 
 // Client gets small documents from servers an operator named. It follows no
@@ -53,7 +55,10 @@ type Body struct {
 }
 
 // StatusError is an answer with a status other than 200.
-type StatusError struct{ Code int }
+type StatusError struct {
+	Code       int
+	RetryAfter time.Duration // from Retry-After in seconds (RFC 9110 section 10.2.3); 0 when the server did not say
+}
 
 // Error says the status in words.
 func (e *StatusError) Error() string {
@@ -63,7 +68,8 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("status %d, want 200", e.Code)
 }
 
-// NewClient makes a Client. It holds no connection open between two calls.
+// NewClient makes a Client. It holds no connection open between two calls,
+// unless KeepAlive is on.
 func NewClient(o ClientOptions) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
@@ -72,6 +78,10 @@ func NewClient(o ClientOptions) *Client {
 		o.MaxBody = 512 << 10
 	}
 	dialer := &net.Dialer{Timeout: o.Timeout, Control: filterAddress}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, CipherSuites: o.CipherSuites}
+	if o.Certificate != nil {
+		config.Certificates = []tls.Certificate{*o.Certificate}
+	}
 	return &Client{
 		maxBody:   o.MaxBody,
 		allowHTTP: o.AllowHTTP,
@@ -84,8 +94,10 @@ func NewClient(o ClientOptions) *Client {
 			},
 			Transport: &http.Transport{
 				DialContext:            dialer.DialContext,
-				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, CipherSuites: o.CipherSuites},
-				DisableKeepAlives:      true,
+				TLSClientConfig:        config,
+				DisableKeepAlives:      !o.KeepAlive,
+				MaxIdleConnsPerHost:    maxIdle,
+				IdleConnTimeout:        idleTimeout,
 				DisableCompression:     true,
 				MaxResponseHeaderBytes: 64 << 10,
 			},
@@ -140,6 +152,10 @@ func (c *Client) exchange(ctx context.Context, u *url.URL, accept string) (*Body
 		return nil, errors.New("malformed URL")
 	}
 	req.Header.Set("Accept", accept)
+	return c.send(req)
+}
+
+func (c *Client) send(req *http.Request) (*Body, error) {
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "wicketgate")
 	if err := c.identify(req); err != nil {
@@ -151,7 +167,7 @@ func (c *Client) exchange(ctx context.Context, u *url.URL, accept string) (*Body
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, &StatusError{Code: resp.StatusCode}
+		return nil, &StatusError{Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, errors.New("body has a content coding that was not asked for")
@@ -194,17 +210,20 @@ func maxAge(h http.Header) (age time.Duration, said bool) {
 	return age, said
 }
 
+// ErrTimeout is wrapped by the error of a call that took too long.
+var ErrTimeout = errors.New("no complete answer in time")
+
 // inWords keeps the errors of the network and of TLS. Those of net/http's
 // parser quote what the server sent, so they are replaced.
 func inWords(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		if wrapped.Timeout() && !errors.Is(err, context.Canceled) {
-			return errors.New("no complete answer in time")
+			return ErrTimeout
 		}
 		err = wrapped.Err
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return errors.New("no complete answer in time")
+		return ErrTimeout
 	}
 	_, network := errors.AsType[*net.OpError](err)
 	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)

@@ -134,7 +134,7 @@ func (m *metrics) bindIssuer(name string) map[judgement]prometheus.Counter {
 	m.fetchDuration.WithLabelValues(name)
 	m.privateKeys.WithLabelValues(name)
 	judged := map[judgement]prometheus.Counter{}
-	for _, kind := range [...]string{kindBearer, kindDPoP} {
+	for _, kind := range [...]string{kindBearer, kindDPoP, kindOpaque} {
 		m.expect(judged, name, kind, token.ReasonNone)
 		m.expect(judged, name, kind, lateReasons...)
 	}
@@ -147,6 +147,7 @@ func (m *metrics) bindUnknown() map[judgement]prometheus.Counter {
 	m.expect(judged, unknown, none, token.ReasonMissing)
 	m.expect(judged, unknown, kindBearer, earlyReasons...)
 	m.expect(judged, unknown, kindDPoP, earlyReasons...)
+	m.expect(judged, unknown, kindOpaque, opaqueReasons...)
 	return judged
 }
 
@@ -190,7 +191,7 @@ func (m *metrics) forget(old, now *bound) {
 	for name := range old.issuers {
 		if now.issuers[name] == nil {
 			drop(prometheus.Labels{"issuer": name}, m.validations, m.fetches, m.fetchDuration, m.fetchSuccess,
-				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys)
+				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys, m.questions, m.questionDuration, m.answersKept, m.paused)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (s *upstreamSeries) count(result string, o *proxy.Outcome) {
 // Judged counts a judged token: validator.Parts.OnJudged.
 func (t *Telemetry) Judged(r *validator.Result) {
 	m, b := t.metrics, t.bound.Load()
-	j := judgement{kindOf(r.Scheme), m.why(r.Err)}
+	j := judgement{kindOf(r), m.why(r.Err)}
 	issuer, judged := r.Issuer, b.issuers[r.Issuer]
 	if judged == nil {
 		issuer, judged = unknown, b.issuers[unknown]

@@ -5,6 +5,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/token"
+	"github.com/wicketgate/wicketgate/validator"
 )
 
 // Label values of more than one metric.
@@ -114,14 +115,19 @@ func resultOf(o *proxy.Outcome) string {
 	return answered
 }
 
-// Kinds of token, by the scheme they came with.
+// Kinds of token, by the scheme they came with, but for those that only their
+// issuer can read.
 const (
 	kindBearer = "bearer"
 	kindDPoP   = "dpop"
+	kindOpaque = "opaque"
 )
 
-func kindOf(s token.Scheme) string {
-	switch s {
+func kindOf(r *validator.Result) string {
+	if r.Opaque {
+		return kindOpaque
+	}
+	switch r.Scheme {
 	case token.Bearer:
 		return kindBearer
 	case token.DPoP:
@@ -130,8 +136,8 @@ func kindOf(s token.Scheme) string {
 	return none
 }
 
-// Why a token is refused before its signature held, after it, and for its
-// proof. A reason that is in none of these comes from outside the validator.
+// Why a token is refused before its signature held, after it, before its issuer
+// told about it, and for its proof. A reason that is in none of these comes from outside the validator.
 var (
 	earlyReasons = []token.Reason{
 		token.ReasonTooLong, token.ReasonMalformed, token.ReasonCritical, token.ReasonAlgorithm, token.ReasonType,
@@ -141,6 +147,11 @@ var (
 	lateReasons = []token.Reason{
 		token.ReasonClaim, token.ReasonKind, token.ReasonExpired, token.ReasonNotYet, token.ReasonIssuedAt,
 		token.ReasonLifetime, token.ReasonAudience, token.ReasonMTLSBinding, token.ReasonDPoPBinding,
+		token.ReasonInactive, token.ReasonIntrospectionUnavailable,
+	}
+	opaqueReasons = []token.Reason{
+		token.ReasonTooLong, token.ReasonClaim, token.ReasonAudience, token.ReasonConfirmation, token.ReasonInactive,
+		token.ReasonIntrospectionUnavailable, token.ReasonInternal,
 	}
 	proofReasons = []token.Reason{
 		token.ReasonDPoPMissing, token.ReasonDPoPMalformed, token.ReasonDPoPType, token.ReasonDPoPAlgorithm,

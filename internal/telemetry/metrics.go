@@ -38,6 +38,11 @@ type metrics struct {
 	privateKeys   *prometheus.CounterVec
 	unknownKeys   *prometheus.CounterVec
 
+	questions        *prometheus.CounterVec
+	questionDuration *prometheus.HistogramVec
+	answersKept      *prometheus.CounterVec
+	paused           *prometheus.GaugeVec
+
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -58,6 +63,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeRequests(f)
 	m.makeValidations(f)
 	m.makeIssuers(f)
+	m.makeIntrospection(f)
 	m.makeProcess(f)
 	return m
 }
@@ -118,7 +124,7 @@ func (m *metrics) makeValidations(f promauto.Factory) {
 		"Time it took to judge an access token.",
 		.00001, .000025, .00005, .0001, .00025, .001, .01, .1, 1), []string{"kind"})
 	m.validationDuration = map[string]prometheus.Observer{
-		kindBearer: duration.WithLabelValues(kindBearer), kindDPoP: duration.WithLabelValues(kindDPoP),
+		kindBearer: duration.WithLabelValues(kindBearer), kindDPoP: duration.WithLabelValues(kindDPoP), kindOpaque: duration.WithLabelValues(kindOpaque),
 	}
 	lookups := f.NewCounterVec(counter("token_cache_requests_total",
 		"Looks into the cache of verified tokens."), []string{"result"})

@@ -31,6 +31,7 @@ func full(t *testing.T) *Telemetry {
 	m.Sizes(func() int { return 7 }, func() int { return 8 })
 	m.Insecure([]string{"issuers[0].insecure_http"})
 	m.Certificate("server", time.Unix(1_800_000_000, 0))
+	m.IntrospectionPaused("corp", false)
 	m.Reloaded([32]byte{0xab}, nil)
 	return m
 }
