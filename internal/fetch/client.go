@@ -27,10 +27,10 @@ type ClientOptions struct {
 
 	CipherSuites []uint16 // of TLS 1.2, as crypto/tls has them; nil: those of Go
 
-	Bearer     func() (string, error) // makes the token to send to the origin of BearerHome, and to no other; nil: none
-	BearerHome string                 // a URL
-	Certificate *tls.Certificate // shown to servers that ask for one; may be nil
-	KeepAlive   bool             // connections stay open between calls, until CloseIdle
+	Bearer      func() (string, error) // makes the token to send to the origin of BearerHome, and to no other; nil: none
+	BearerHome  string                 // a URL
+	Certificate *tls.Certificate       // shown to servers that ask for one; may be nil
+	KeepAlive   bool                   // connections stay open between calls, until CloseIdle
 }
 
 // Client gets small documents from servers an operator named. It follows no
