@@ -1,6 +1,12 @@
 package validator
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/token"
+)
 
 // An issuer that is to be asked about tokens needs somebody who asks.
 func TestNewWantsAnIntrospector(t *testing.T) {
@@ -11,5 +17,16 @@ func TestNewWantsAnIntrospector(t *testing.T) {
 	}
 	if _, err := New(Parts{Issuers: []Options{{Name: "as", Issuer: issuerName}}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What an issuer's answers may leave out, its tokens may not.
+func TestTrustInAnswersIsNoneInTokens(t *testing.T) {
+	w := newWorld(t, Options{Leeway: 30 * time.Second, Introspection: Introspection{TrustAudience: true}}, 0)
+	if got := w.judge(w.mint(devissuer.Token{Claims: map[string]any{"aud": nil}})); got != token.ReasonAudience {
+		t.Errorf("a token without aud: %q", got)
+	}
+	if got := w.judge(w.mint(devissuer.Token{})); got != "" {
+		t.Errorf("a good token: %q", got)
 	}
 }
