@@ -120,8 +120,8 @@ func noteDemands(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 // secrets have neither that claim nor an end.
 func checkServiceAccount(t *verified) *token.Error {
 	account, isAccount := strings.CutPrefix(t.Subject, "system:serviceaccount:")
-	namespace, name, named := strings.Cut(account, ":")
-	if !isAccount || !named || namespace == "" || name == "" || strings.Contains(name, ":") || len(t.Audience) == 0 {
+	namespace, name, _ := strings.Cut(account, ":")
+	if !isAccount || namespace == "" || name == "" || strings.Contains(name, ":") || len(t.Audience) == 0 {
 		return refuse(token.ReasonClaim).Because(errAccount)
 	}
 	about, _ := t.Lookup(`kubernetes\.io`)
