@@ -82,6 +82,7 @@ type Issuer struct {
 	RefetchInterval time.Duration `yaml:"refetch_interval" default:"10s" min:"1s" max:"1h" doc:"Shortest time between two fetches of the key set for an unknown key, as a duration from 1s to 1h; default 10s."`
 
 	Introspection Introspection `yaml:"introspection" doc:"Asking the issuer about tokens (RFC 7662); default it is not asked."`
+	StatusList    StatusList    `yaml:"status_list" doc:"Following the status claim of its tokens (Token Status List); default nobody looks at it."`
 
 	InsecureHTTP             bool `yaml:"insecure_http" doc:"Accept http URLs for this issuer, so that whoever is on the path can forge its keys; default false."`
 	InsecureAllowAnyAudience bool `yaml:"insecure_allow_any_audience" doc:"Accept this issuer's tokens whatever their audience, also those made for others; default false."`

@@ -15,6 +15,7 @@ type Introspection struct {
 	KeyFile          string `yaml:"key_file" doc:"File with the private key for private_key_jwt, in PEM or as a JWK, or in PEM for mtls; read again when it changes."`
 	CertFile         string `yaml:"cert_file" doc:"File with the certificate chain in PEM for mtls; read again when it changes."`
 
+	Signed   string `yaml:"signed" default:"off" enum:"off,required" doc:"Whether the issuer signs its answers (RFC 9701): off asks for plain ones, required takes no other than signed ones; default off."`
 	Mode     string `yaml:"mode" default:"opaque" enum:"opaque,jwt,both" doc:"What is asked about: opaque for tokens that are no JWT, jwt for JWTs that are good by themselves, both for all; default opaque."`
 	Prefix   string `yaml:"prefix" doc:"What this issuer's opaque tokens begin with; needed where several issuers have opaque tokens, by all but one; default anything."`
 	Audience string `yaml:"audience" default:"required" enum:"required,trust_introspection" doc:"Whether an answer about an opaque token must name an audience: required, or trust_introspection for an issuer that answers only about tokens for us; default required."`

@@ -21,6 +21,7 @@ func (i Issuer) PerTenant() []Issuer {
 	for n, tenant := range i.Tenants {
 		list[n] = i
 		list[n].Tenants = []string{tenant}
+		list[n].StatusList = i.StatusList.of(tenant)
 		for _, text := range []*string{&list[n].Issuer, &list[n].DiscoveryURL, &list[n].JWKSURI} {
 			*text = strings.ReplaceAll(*text, tenantMark, tenant)
 		}

@@ -98,6 +98,9 @@ const (
 	ReasonAudience   Reason = "audience"
 	ReasonInactive   Reason = "inactive"
 
+	ReasonStatusReference Reason = "status_reference"
+	ReasonStatusRevoked   Reason = "status_revoked"
+
 	ReasonConfirmation  Reason = "confirmation"
 	ReasonMTLSBinding   Reason = "mtls_binding"
 	ReasonDPoPBinding   Reason = "dpop_binding"
@@ -130,6 +133,7 @@ const (
 	ReasonReplayUnavailable Reason = "replay_unavailable"
 
 	ReasonIntrospectionUnavailable Reason = "introspection_unavailable"
+	ReasonStatusUnavailable        Reason = "status_unavailable"
 
 	ReasonInternal Reason = "internal"
 )
@@ -169,6 +173,8 @@ var Reasons = []struct {
 	{ReasonKind, "this kind of token is not an access token"},
 	{ReasonAudience, "the access token is not for this resource"},
 	{ReasonInactive, "the access token is not active"},
+	{ReasonStatusReference, "the access token's status cannot be followed"},
+	{ReasonStatusRevoked, "the access token has been revoked or suspended"},
 	{ReasonConfirmation, "the access token is bound in a way that is not supported"},
 	{ReasonMTLSBinding, "the access token is bound to another client certificate"},
 	{ReasonDPoPBinding, "the access token and the DPoP key do not belong together"},
@@ -198,6 +204,7 @@ var Reasons = []struct {
 	{ReasonKeysUnavailable, "the issuer's keys are not available"},
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
 	{ReasonIntrospectionUnavailable, "the issuer cannot be asked about the access token"},
+	{ReasonStatusUnavailable, "the access token's status is not known at the moment"},
 	{ReasonInternal, "the request could not be decided"},
 }
 

@@ -89,6 +89,9 @@ func (r *Resource) confirmActive(ctx context.Context, cred token.Credential, dig
 			return nil, refusal
 		}
 	}
+	if err := r.checkStatus(ctx, cred, answer); err != nil {
+		return nil, err
+	}
 	if _, found := answer.Lookup(seen.issuer.ScopeClaim); !found {
 		return seen.scope, nil
 	}

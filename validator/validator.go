@@ -20,6 +20,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/token"
+	"github.com/wicketgate/wicketgate/validator/status"
 )
 
 // A Profile says what an issuer's access tokens look like.
@@ -55,6 +56,7 @@ type Options struct {
 	AnyAudience bool          // accepts tokens made for others: insecure
 
 	Introspection Introspection
+	Status        *status.Rules // for the status claim; nil: nobody looks at it
 }
 
 // A Confirmer checks the proof of possession that comes with a token bound to
@@ -71,6 +73,7 @@ type Parts struct {
 	DPoP    Confirmer // nil: bound tokens are refused
 
 	Introspector Introspector // for issuers with Introspection; else nil
+	Statuses     Statuses     // for issuers with Status; else nil
 
 	MaxLength int           // octets of a token; 0 for token.MaxLength
 	CacheSize int           // verified tokens remembered; 0 for none
@@ -100,6 +103,7 @@ type Validator struct {
 	onJudged func(*Result)
 
 	introspector Introspector
+	statuses     Statuses
 
 	now func() time.Time // the wall clock, which may be set back
 }
@@ -123,6 +127,10 @@ type verified struct {
 
 	told   bool      // by the issuer's answer, not by the token
 	beside *verified // with told: the JWT that the answer is about, or nil
+
+	listed    bool             // it has a status claim, and its issuer's Rules are to be followed
+	status    status.Reference // with listed and no statusErr
+	statusErr error            // why the claim cannot be followed
 }
 
 // New makes a Validator. It fails on two issuers with one identifier, on an
@@ -130,7 +138,7 @@ type verified struct {
 func New(p Parts) (*Validator, error) {
 	v := &Validator{
 		issuers: make(map[string]*issuer), keys: p.Keys, dpop: p.DPoP, limit: p.MaxLength,
-		onLookup: p.OnLookup, onJudged: p.OnJudged, now: time.Now, introspector: p.Introspector,
+		onLookup: p.OnLookup, onJudged: p.OnJudged, now: time.Now, introspector: p.Introspector, statuses: p.Statuses,
 	}
 	if v.limit == 0 {
 		v.limit = token.MaxLength
@@ -146,6 +154,9 @@ func New(p Parts) (*Validator, error) {
 		v.issuers[o.Issuer] = i
 		if (o.Introspection.Opaque || o.Introspection.JWT) && p.Introspector == nil {
 			return nil, fmt.Errorf("issuer %s: nobody can ask it about tokens", o.Name)
+		}
+		if o.Status != nil && p.Statuses == nil {
+			return nil, fmt.Errorf("issuer %s: nobody can look at its status lists", o.Name)
 		}
 		if o.Introspection.Opaque {
 			v.opaque = append(v.opaque, i)
@@ -238,6 +249,9 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	}
 	if !known && r.cache != nil {
 		r.cache.Add(digest, seen)
+	}
+	if err = r.checkStatus(ctx, cred, seen); err != nil {
+		return nil, issuer, err
 	}
 	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer, Machine: seen.machine}
 	if seen.issuer.Introspection.JWT && !seen.told {
@@ -349,6 +363,7 @@ func (i *issuer) read(c *token.Claims, key *jwks.Key) (*verified, error) {
 	if seen.scope, refusal = i.readScope(c); refusal != nil {
 		return nil, refusal
 	}
+	seen.readStatus()
 	return seen, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/wicketgate/wicketgate/validator/dpop"
 	"github.com/wicketgate/wicketgate/validator/introspect"
 	"github.com/wicketgate/wicketgate/validator/replay"
+	"github.com/wicketgate/wicketgate/validator/status"
 )
 
 // stores is what outlives a configuration: caches that took work to fill and
@@ -26,6 +27,7 @@ type stores struct {
 	replays   *replay.Memory
 	nonces    *dpop.Nonces
 	answers   *introspect.Client // about tokens
+	statuses  *status.Lists
 	upstreams *proxy.Upstreams
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
@@ -44,7 +46,8 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		o.OnLoad, o.OnUnknownKey = metrics.KeysLoaded, metrics.UnknownKey
 	}
 	s.keys = jwks.NewCache(o)
-	s.answers = newIntrospection(metrics)
+	s.answers = newIntrospection(metrics, s.keys)
+	s.statuses = newStatusLists(metrics, s.keys)
 	return s
 }
 
@@ -53,6 +56,7 @@ type plan struct {
 	table     *proxy.Table
 	sources   []jwks.Source
 	asked     []introspect.Server
+	statuses  []status.Source
 	issuers   []string // names
 	validator *validator.Validator
 	nonces    []byte // the secret they are made with; nil for the process's own
@@ -65,7 +69,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	p := &plan{}
 	var problems []error
 	parts := validator.Parts{
-		Keys: s.keys, Introspector: s.answers, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
+		Keys: s.keys, Introspector: s.answers, Statuses: s.statuses, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
 	}
 	for i, issuer := range c.Issuers {
 		p.issuers = append(p.issuers, issuer.Name)
@@ -77,6 +81,9 @@ func build(c *config.File, s *stores) (*plan, error) {
 			}
 			p.sources = append(p.sources, source)
 			parts.Issuers = append(parts.Issuers, issuerOptions(tenant))
+			if tenant.StatusList.On() {
+				p.statuses = append(p.statuses, statusesOf(source))
+			}
 			if tenant.Introspection.On() { // not with tenants
 				server, err := introspectionOf(c, i, source)
 				p.asked, problems = append(p.asked, server), append(problems, err)
@@ -134,6 +141,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience,
 		Introspection: introspectionRules(i.Introspection),
 	}
+	o.Status = statusRules(i.StatusList)
 	o.Required, o.Machine, o.Profile = i.RequiredClaims, i.MachineClaims, profiles[i.Profile]
 	if len(i.Tenants) > 0 {
 		o.Tenant = i.Tenants[0]

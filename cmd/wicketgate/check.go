@@ -81,7 +81,7 @@ func (a *app) checkLive(file *config.File, compiled *plan) bool {
 	}
 	for _, server := range compiled.asked {
 		ctx, cancel := context.WithTimeout(a.ctx, liveTimeout)
-		liveIntrospection(ctx, server, say)
+		liveIntrospection(ctx, server, compiled.sourceOf(server.Name), say)
 		cancel()
 	}
 	for _, r := range file.Resources {

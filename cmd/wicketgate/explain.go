@@ -57,6 +57,8 @@ func (e *explainCommand) Run(a *app) error {
 	stores.keys.Configure(compiled.sources)
 	stores.answers.Configure(compiled.asked)
 	defer stores.answers.Close()
+	stores.statuses.Configure(compiled.statuses)
+	defer stores.statuses.Close()
 	stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	resource, req, err := e.request(a, file)
 	if err != nil {

@@ -38,6 +38,9 @@ var rules = map[token.Reason]rule{
 
 	token.ReasonInactive: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
 
+	token.ReasonStatusReference: {"status claim", "Token Status List section 6.2", "issuers[].status_list.allow"},
+	token.ReasonStatusRevoked:   {"status list", "Token Status List section 7.1", "issuers[].status_list.accept"},
+
 	token.ReasonConfirmation:  {"confirmation", "RFC 7800 section 3.1", ""},
 	token.ReasonMTLSBinding:   {"client certificate", "RFC 8705 section 3", "tls.client_auth, mtls"},
 	token.ReasonDPoPBinding:   {"proof key", "RFC 9449 section 7.1", ""},
@@ -70,6 +73,8 @@ var rules = map[token.Reason]rule{
 	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay.max_entries"},
 
 	token.ReasonIntrospectionUnavailable: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
+
+	token.ReasonStatusUnavailable: {"status list", "Token Status List section 8.3", "issuers[].status_list"},
 
 	token.ReasonInternal: {"a fault of the gate", "", ""},
 }

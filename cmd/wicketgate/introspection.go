@@ -19,8 +19,8 @@ import (
 	"github.com/wicketgate/wicketgate/validator/introspect"
 )
 
-func newIntrospection(metrics *telemetry.Telemetry) *introspect.Client {
-	o := introspect.Options{}
+func newIntrospection(metrics *telemetry.Telemetry, keys *jwks.Cache) *introspect.Client {
+	o := introspect.Options{Keys: keys}
 	if metrics != nil {
 		o.OnAsked, o.OnLookup, o.OnPause = metrics.Introspected, metrics.AnswerLookup, metrics.IntrospectionPaused
 	}
@@ -37,6 +37,7 @@ func introspectionOf(c *config.File, index int, keys jwks.Source) (introspect.Se
 	o := c.Issuers[index].Introspection
 	s := introspect.Server{
 		Name: keys.Name, Issuer: keys.Issuer, DiscoveryURL: keys.DiscoveryURL, Endpoint: o.Endpoint,
+		Signed: o.Signed == "required", Algorithms: keys.Algorithms,
 		Method: authMethods[o.Auth], ClientID: o.ClientID, Cache: o.Cache, Grace: o.Grace, Timeout: o.Timeout,
 		RootCAs: keys.RootCAs, InsecureHTTP: keys.InsecureHTTP, CipherSuites: keys.CipherSuites,
 	}
@@ -91,10 +92,22 @@ func introspectionRules(o config.Introspection) validator.Introspection {
 	return validator.Introspection{Opaque: o.Opaque(), Prefix: o.Prefix, JWT: o.JWT(), TrustAudience: o.Audience == "trust_introspection"}
 }
 
+// sourceOf is where the keys of the issuer called name come from.
+func (p *plan) sourceOf(name string) jwks.Source {
+	for _, source := range p.sources {
+		if source.Name == name {
+			return source
+		}
+	}
+	return jwks.Source{Name: name}
+}
+
 // liveIntrospection asks about a token that nobody gave out: an issuer that
 // knows us says that it is not active.
-func liveIntrospection(ctx context.Context, s introspect.Server, say func(bool, string, ...any)) {
-	client := introspect.New(introspect.Options{})
+func liveIntrospection(ctx context.Context, s introspect.Server, source jwks.Source, say func(bool, string, ...any)) {
+	keys := jwks.NewCache(jwks.Options{})
+	keys.Configure([]jwks.Source{source})
+	client := introspect.New(introspect.Options{Keys: keys})
 	defer client.Close()
 	client.Configure([]introspect.Server{s})
 	raw := rand.Text()

@@ -167,6 +167,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.metrics.Bind(compiled.table, compiled.issuers) // before anything is counted for new issuers
 	g.stores.keys.Configure(compiled.sources)
 	g.stores.answers.Configure(compiled.asked)
+	g.stores.statuses.Configure(compiled.statuses)
 	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.metrics.Insecure(file.Insecure())
 	g.gates.Set(compiled.table)
@@ -203,6 +204,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	background.Wait()
 	g.stores.upstreams.Close()
 	g.stores.answers.Close()
+	g.stores.statuses.Close()
 	g.log.Info("stopped")
 	_ = g.log.Sync() // a terminal or a pipe need not support it
 	return err

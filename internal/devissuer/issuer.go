@@ -72,6 +72,7 @@ type Issuer struct {
 	said     map[string][]byte         // what is said of a token instead of the truth
 	revoked  map[string]bool
 	asked    []Question
+	lists    map[string]StatusList // by path
 }
 
 // New makes an issuer, or says which identifier, algorithm or key is no good.
@@ -87,6 +88,7 @@ func New(o Options) (*Issuer, error) {
 	}
 	is := &Issuer{
 		options: o, hits: map[string]int{}, told: map[string]map[string]any{}, said: map[string][]byte{}, revoked: map[string]bool{},
+		lists: map[string]StatusList{},
 	}
 	for _, k := range o.Keys {
 		if _, err := is.add(k); err != nil {
@@ -225,7 +227,7 @@ func (is *Issuer) answer(r *http.Request) answer {
 	case post && asked == path+"/token":
 		return is.token(r, o)
 	case post && asked == path+"/introspect":
-		return is.introspect(r, o)
+		return is.signed(r, o, is.introspect(r, o))
 	case !get || asked == path+"/token" || asked == path+"/introspect":
 		return plain(http.StatusMethodNotAllowed, "POST is for the token and introspection endpoints, GET for all else")
 	case asked == path+"/jwks":
@@ -239,6 +241,9 @@ func (is *Issuer) answer(r *http.Request) answer {
 	case asked == "/" || asked == path || asked == path+"/":
 		return plain(http.StatusOK, "A throwaway OAuth 2.0 authorization server for demos and tests.\n"+
 			"It gives a token to anybody who asks: let nothing of value trust it.")
+	}
+	if l, found := is.statusList(strings.TrimPrefix(asked, path)); found {
+		return is.listAnswer(r, strings.TrimPrefix(asked, path), l, o)
 	}
 	return plain(http.StatusNotFound, "nothing here")
 }

@@ -192,6 +192,7 @@ func (m *metrics) forget(old, now *bound) {
 		if now.issuers[name] == nil {
 			drop(prometheus.Labels{"issuer": name}, m.validations, m.fetches, m.fetchDuration, m.fetchSuccess,
 				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys, m.questions, m.questionDuration, m.answersKept, m.paused)
+			drop(prometheus.Labels{"issuer": name}, m.statuses.vectors()...)
 		}
 	}
 }

@@ -43,6 +43,8 @@ type metrics struct {
 	answersKept      *prometheus.CounterVec
 	paused           *prometheus.GaugeVec
 
+	statuses statusMetrics
+
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -64,6 +66,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeValidations(f)
 	m.makeIssuers(f)
 	m.makeIntrospection(f)
+	m.statuses = makeStatuses(f)
 	m.makeProcess(f)
 	return m
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/validator/status"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,6 +33,7 @@ func full(t *testing.T) *Telemetry {
 	m.Insecure([]string{"issuers[0].insecure_http"})
 	m.Certificate("server", time.Unix(1_800_000_000, 0))
 	m.IntrospectionPaused("corp", false)
+	m.StatusLoaded(status.Load{Issuer: "corp"})
 	m.Reloaded([32]byte{0xab}, nil)
 	return m
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/fetch"
+	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -51,8 +52,9 @@ type Asked struct {
 	Err    error // why nobody can tell; nil for Active and Inactive
 }
 
-// Options of a Client. Both hooks may be nil.
+// Options of a Client. The hooks may be nil.
 type Options struct {
+	Keys     *jwks.Cache // of the issuers, for servers with Signed; else nil
 	OnAsked  func(Asked)
 	OnLookup func(issuer string, hit bool)
 	OnPause  func(issuer string, paused bool) // the breaker opened, or closed again
@@ -99,6 +101,7 @@ func (c *Client) Configure(list []Server) {
 			continue
 		}
 		next[s.Name] = newServer(s, c.options.OnPause)
+		next[s.Name].keys = c.options.Keys
 	}
 	for name, old := range c.servers {
 		if next[name] != old {
@@ -210,7 +213,10 @@ func readAnswer(body *fetch.Body) (*answer, error) {
 	if body.ContentType != "application/json" {
 		return nil, errType
 	}
-	text := string(body.Bytes)
+	return readMembers(string(body.Bytes))
+}
+
+func readMembers(text string) (*answer, error) {
 	o, err := token.ParseObject(trim(text))
 	if err != nil {
 		return nil, err

@@ -36,6 +36,9 @@ type Server struct {
 	Endpoint     string // empty: that of the issuer's metadata
 	DiscoveryURL string // where the metadata is, if not at a well-known place
 
+	Signed     bool     // answers are signed (RFC 9701), and no other counts
+	Algorithms []string // with Signed: those it may sign with; nil: all that jwks knows
+
 	Method      Method
 	ClientID    string
 	Secret      string           // with Basic and Post
@@ -54,7 +57,7 @@ type Server struct {
 func (s *Server) equal(o *Server) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.Endpoint == o.Endpoint && s.DiscoveryURL == o.DiscoveryURL &&
 		s.Method == o.Method && s.ClientID == o.ClientID && s.Secret == o.Secret && s.Cache == o.Cache && s.Grace == o.Grace &&
-		s.Timeout == o.Timeout && s.InsecureHTTP == o.InsecureHTTP
+		s.Timeout == o.Timeout && s.InsecureHTTP == o.InsecureHTTP && s.Signed == o.Signed && slices.Equal(s.Algorithms, o.Algorithms)
 	return plain && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
 }
 
@@ -74,6 +77,7 @@ type server struct {
 	turns   chan struct{}           // one for each open question
 	breaker *breaker
 	prefix  []byte
+	keys    *jwks.Cache
 }
 
 func newServer(o Server, onPause func(string, bool)) *server {
@@ -146,7 +150,7 @@ func (s *server) ask(ctx context.Context, raw string) (a *answer, result string,
 	// What the server says of one token is no sign that it fails: who holds an odd
 	// token could keep all others from being asked about.
 	verdict = answered
-	if a, err = readAnswer(body); err == nil {
+	if a, err = s.read(ctx, body); err == nil {
 		return a, Active, nil
 	}
 	if _, refused := errors.AsType[*token.Error](err); refused {
@@ -204,7 +208,7 @@ func (s *server) exchange(ctx context.Context, raw string) (*fetch.Body, error) 
 		}
 	}
 	form := url.Values{"token": {raw}, "token_type_hint": {"access_token"}}
-	header := http.Header{"Accept": {"application/json"}}
+	header := http.Header{"Accept": {s.accept()}}
 	if err := s.authenticate(form, header); err != nil {
 		return nil, err
 	}
