@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -358,40 +357,46 @@ func rowTSL08(t *testing.T) {
 	})
 }
 
-// rowTSL09 serves a gibibyte of noughts, deflated twice over by its own nature.
+// rowTSL09 serves a gibibyte of noughts, and the longest list there may be.
 func rowTSL09(t *testing.T) {
 	l := newListing(t, "")
-	l.list(func(s *devissuer.StatusList) { s.Deflated = bomb(t, 1<<30) })
+	l.list(func(s *devissuer.StatusList) { s.Deflated = bomb(t, 1<<10, false) })
 	l.unknown(t, l.AT(l.at(0)))
-	large := l.a.SetStatusList("/status/large", devissuer.StatusList{Bits: 8, Deflated: bomb(t, 16<<20)})
+	large := l.a.SetStatusList("/status/large", devissuer.StatusList{Bits: 8, Deflated: bomb(t, 16, true)})
 	l.passes(t, l.AT(changes{"status": changes{"status_list": changes{"idx": 1<<24 - 1, "uri": large}}}))
 	l.a.Fail(devissuer.Fault{Path: "/status/body", Body: bytes.Repeat([]byte("a"), 8<<20+1)})
 	body := l.a.SetStatusList("/status/body", devissuer.StatusList{})
 	l.unknown(t, l.AT(changes{"status": changes{"status_list": changes{"idx": 0, "uri": body}}}))
 }
 
-func bomb(t *testing.T, size int64) []byte {
+// bomb inflates to so many mebibytes of noughts, and with whole ends as a stream
+// must.
+func bomb(t *testing.T, mebibytes int, whole bool) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	z, err := zlib.NewWriterLevel(&out, zlib.BestSpeed)
-	if err == nil {
-		_, err = io.Copy(z, io.LimitReader(noughts{}, size))
+	z := zlib.NewWriter(&out)
+	part, from := make([]byte, 1<<20), 0
+	write := func() {
+		from = out.Len()
+		if _, err := z.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Flush(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err == nil {
-		err = z.Close()
+	write()
+	write()
+	if !whole { // each part after the first is the same
+		return append(out.Bytes(), bytes.Repeat(out.Bytes()[from:], mebibytes-2)...)
 	}
-	if err != nil {
+	for range mebibytes - 2 {
+		write()
+	}
+	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
-}
-
-// noughts never ends.
-type noughts struct{}
-
-func (noughts) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
 }
 
 func rowTSL10(t *testing.T) {
@@ -479,6 +484,12 @@ func rowINTR17(t *testing.T) {
 	t.Run("plain under the other type", func(t *testing.T) { a.signedWrong(t, `{"active":true}`, signedType) })
 	t.Run("good", func(t *testing.T) {
 		a.a.Fail(devissuer.Fault{Path: "/introspect", Body: []byte(good), ContentType: signedType, Times: 1})
+		a.passes(t, a.opaque(nil))
+	})
+	t.Run("other alg", func(t *testing.T) {
+		o := devissuer.Options{Algorithms: []string{"ES256", "PS256"}, Clients: []devissuer.Client{{ID: "gate", Secret: gateSecret}}}
+		a := newAskingOf(t, o, "signed: required", func(text string) string { return instead(t, text, "{name: a, ", "{name: a, algorithms: [ES256], ") })
+		a.signedWrong(t, a.signedBody(devissuer.Token{Alg: "PS256"}, inside), signedType)
 		a.passes(t, a.opaque(nil))
 	})
 	t.Run("not asked for", func(t *testing.T) {
