@@ -139,6 +139,10 @@ func (s *server) ask(ctx context.Context, raw string) (a *answer, result string,
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	body, err := s.exchange(ctx, raw)
+	if errors.Is(err, fetch.ErrUnanswered) && s.breaker.retry() {
+		s.client.CloseIdle() // the next connection is a new one
+		body, err = s.exchange(ctx, raw)
+	}
 	if err != nil {
 		verdict, result, hold = judgeFailure(err)
 		return nil, result, fault(hold, fmt.Errorf("introspection: %w", err))
