@@ -77,9 +77,9 @@ func build(c *config.File, s *stores) (*plan, error) {
 			}
 			p.sources = append(p.sources, source)
 			parts.Issuers = append(parts.Issuers, issuerOptions(tenant))
-			if tenant.Introspection.On() { // not with tenants
+			if tenant.Introspection.On() {
 				server, err := introspectionOf(c, i, source)
-				p.asked, problems = append(p.asked, server), append(problems, err)
+				p.asked, problems = append(p.asked, askedFor(server, tenant)), append(problems, err)
 			}
 		}
 	}

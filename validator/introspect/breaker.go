@@ -93,6 +93,12 @@ func (b *breaker) admit(now time.Time) (ok bool, wait time.Duration) {
 	return true, 0
 }
 
+func (b *breaker) isOpen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
+}
+
 // verdict is how a question ended, as far as the breaker cares.
 type verdict uint8
 
