@@ -107,6 +107,8 @@ var wicketgate = law{
 		"proxy":          {2800, "one decision and every HTTP front door that asks for it"},
 		"cmd/wicketgate": {3000, "a file for each command, and the wiring"},
 
+		"validator/introspect": {1000, "one question with four ways to say who asks, and all ways in which nobody answers"},
+
 		"config":             {3350, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":              {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},
 		"validator":          {1050, "tokens that speak for themselves, and those their issuer is asked about"},
