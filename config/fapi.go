@@ -46,7 +46,7 @@ func (c *checker) fapi() {
 func (c *checker) fapiIssuer(path string, i *Issuer) {
 	i.Algorithms = c.fapiAlgorithms(path+".algorithms", i.Algorithms, fapiAlgorithms)
 	switch at := path + ".max_lifetime"; {
-	case c.faulty[at]:
+	case c.faulty[at], i.Introspection.JWT(): // somebody is asked
 	case i.MaxLifetime == 0:
 		c.bad(at, "is missing", "with preset: fapi tokens must live shortly, up to 1h, since nobody is asked whether one was revoked (FAPI 2.0 section 5.3.4)")
 	case i.MaxLifetime > longestLifetime:

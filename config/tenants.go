@@ -22,7 +22,7 @@ func (i Issuer) PerTenant() []Issuer {
 		list[n] = i
 		list[n].Tenants = []string{tenant}
 		list[n].StatusList = i.StatusList.of(tenant)
-		for _, text := range []*string{&list[n].Issuer, &list[n].DiscoveryURL, &list[n].JWKSURI} {
+		for _, text := range []*string{&list[n].Issuer, &list[n].DiscoveryURL, &list[n].JWKSURI, &list[n].Introspection.Endpoint} {
 			*text = strings.ReplaceAll(*text, tenantMark, tenant)
 		}
 	}
@@ -40,7 +40,7 @@ func (c *checker) tenants(path string, i *Issuer) {
 		c.bad(path+".tenants", "is missing", "issuer has {tenant}: list the tenants whose tokens are accepted")
 	case !templated && len(i.Tenants) > 0:
 		c.bad(path+".tenants", "means nothing without {tenant} in issuer", "like https://login.microsoftonline.com/{tenant}/v2.0")
-	case !templated && strings.Contains(i.DiscoveryURL+i.JWKSURI, tenantMark):
+	case !templated && strings.Contains(i.DiscoveryURL+i.JWKSURI+i.Introspection.Endpoint, tenantMark):
 		c.bad(path+".issuer", "lacks the {tenant} that its other URLs have", "")
 	case len(i.Tenants) > 1 && i.DiscoveryURL != "" && !strings.Contains(i.DiscoveryURL, tenantMark):
 		c.bad(path+".discovery_url", "lacks {tenant}", "a metadata document names one issuer only")

@@ -8,7 +8,8 @@ import (
 	"github.com/wicketgate/wicketgate/token"
 )
 
-// An Introspector asks the issuer called name about a token (RFC 7662). digest
+// An Introspector asks the issuer whose key set is called name about a token
+// (RFC 7662). digest
 // is the SHA-256 of its text. The error is a *token.Error when the token is not
 // active; any other error means that nobody can tell.
 type Introspector interface {
@@ -59,7 +60,7 @@ func (r *Resource) learn(ctx context.Context, cred token.Credential, digest [32]
 // ask is what verify is for a token that only its issuer can read.
 func (r *Resource) ask(ctx context.Context, i *issuer, cred token.Credential, digest [32]byte) (*verified, error) {
 	cred.Trace.Text(token.ReasonInactive, "asked of issuer "+i.Name)
-	claims, err := r.introspector.Introspect(ctx, i.Name, cred.Raw, digest)
+	claims, err := r.introspector.Introspect(ctx, i.Keys, cred.Raw, digest)
 	if err != nil {
 		return nil, err
 	}

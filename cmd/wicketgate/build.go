@@ -84,9 +84,9 @@ func build(c *config.File, s *stores) (*plan, error) {
 			if tenant.StatusList.On() {
 				p.statuses = append(p.statuses, statusesOf(source))
 			}
-			if tenant.Introspection.On() { // not with tenants
+			if tenant.Introspection.On() {
 				server, err := introspectionOf(c, i, source)
-				p.asked, problems = append(p.asked, server), append(problems, err)
+				p.asked, problems = append(p.asked, askedFor(server, tenant)), append(problems, err)
 			}
 		}
 	}

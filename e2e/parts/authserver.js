@@ -1,6 +1,7 @@
 // The authorization server: oidc-provider on loopback, in a process of its own.
-// It issues RFC 9068 access tokens for client_credentials. The client chooses
-// the algorithm by its name, the resource parameter the audience.
+// It issues access tokens for client_credentials: RFC 9068 ones, of which the
+// client chooses the algorithm by its name, or opaque ones. The resource
+// parameter chooses the audience.
 //
 // oidc-provider reads its keys once, so new keys mean a new Provider behind the
 // same socket. Each generation of keys has kids of its own.
@@ -10,8 +11,9 @@ import { generateKeyPair as generate } from 'node:crypto';
 import { promisify } from 'node:util';
 import Provider from 'oidc-provider';
 
+import { Adapter } from './adapter.js';
 import { serveParent } from './child.js';
-import { ALGORITHMS, SCOPES, clientOf, clientSecret } from './names.js';
+import { ALGORITHMS, SCOPES, clientOf, clientSecret, gateClient, hasOpaqueTokens, opaqueClient } from './names.js';
 
 const generateKeyPair = promisify(generate);
 
@@ -29,6 +31,8 @@ let handle; // of the Provider in office
 let generation = 0;
 let published = [];
 let fetches = 0; // of the key set
+let questions = 0; // about tokens
+let gateKey; // public JWK of the gate that proves itself by a signature
 
 async function newKeys(n) {
   return Promise.all(ALGORITHMS.map(async (alg) => {
@@ -37,32 +41,41 @@ async function newKeys(n) {
   }));
 }
 
+function clients() {
+  const methods = { basic: 'client_secret_basic', post: 'client_secret_post', private_key_jwt: 'private_key_jwt' };
+  return [
+    ...[...ALGORITHMS.map(clientOf), opaqueClient].map((id) => ({ client_id: id, client_secret: clientSecret })),
+    ...Object.entries(methods).filter(([method]) => gateKey || method !== 'private_key_jwt').map(([method, name]) => ({
+      client_id: gateClient(method),
+      token_endpoint_auth_method: name,
+      ...(method === 'private_key_jwt' ? { jwks: { keys: [gateKey] } } : { client_secret: clientSecret }),
+    })),
+  ].map((client) => ({ grant_types: ['client_credentials'], redirect_uris: [], response_types: [], scope: SCOPES.join(' '), ...client }));
+}
+
 function configuration(keys) {
   return {
+    adapter: Adapter,
     jwks: { keys },
     cookies: { keys: ['not used by client_credentials'] },
     scopes: SCOPES,
-    clients: ALGORITHMS.map((alg) => ({
-      client_id: clientOf(alg),
-      client_secret: clientSecret,
-      grant_types: ['client_credentials'],
-      redirect_uris: [],
-      response_types: [],
-      scope: SCOPES.join(' '),
-    })),
+    clients: clients(),
     enabledJWA: { dPoPSigningAlgValues: ALGORITHMS },
     ttl: { ClientCredentials: 600 },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
       dPoP: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: (ctx, client) => client.clientId.startsWith('gate-') },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo: (ctx, audience, client) => ({
+        getResourceServerInfo: (ctx, audience, { clientId }) => ({
           audience,
           scope: SCOPES.join(' '),
-          accessTokenFormat: 'jwt',
-          jwt: { sign: { alg: ALGORITHMS.find((alg) => clientOf(alg) === client.clientId) } },
+          ...(hasOpaqueTokens(clientId)
+            ? { accessTokenFormat: 'opaque' }
+            : { accessTokenFormat: 'jwt', jwt: { sign: { alg: ALGORITHMS.find((alg) => clientOf(alg) === clientId) } } }),
         }),
       },
     },
@@ -77,9 +90,13 @@ function mount() {
 
 const operations = {
   // start listens, on the port it had before if it had one, with the keys it had before.
-  async start() {
+  // A gate that proves itself by a signature does it with the other half of
+  // gateJwk.
+  async start({ gateJwk = gateKey } = {}) {
+    gateKey = gateJwk;
     server = createServer((req, res) => {
       if (req.url.startsWith('/jwks')) fetches += 1;
+      if (req.url.startsWith('/token/introspection')) questions += 1;
       handle(req, res);
     });
     await new Promise((resolve, reject) => {
@@ -110,6 +127,8 @@ const operations = {
   },
 
   fetches: () => fetches,
+
+  questions: () => questions,
 };
 
 serveParent(operations);

@@ -76,6 +76,11 @@ export class Client {
     return answer.access_token;
   }
 
+  // revoke takes a token back (RFC 7009).
+  async revoke(token) {
+    await oauth.tokenRevocation(this.#configuration, token);
+  }
+
   // fetch asks for a protected resource as an application would.
   async fetch(token, url, { bound = false, method = 'GET', headers = {} } = {}) {
     const options = bound ? { DPoP: this.#handle() } : undefined;

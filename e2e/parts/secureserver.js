@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import Provider, { errors } from 'oidc-provider';
 
 import { serveParent } from './child.js';
-import { SCOPES } from './names.js';
+import { SCOPES, hasOpaqueTokens } from './names.js';
 
 const generateKeyPair = promisify(generate);
 
@@ -36,11 +36,15 @@ function features() {
       getCertificate: (ctx) => ctx.socket.getPeerX509Certificate(),
     },
     registration: { enabled: true },
+    introspection: { enabled: true, allowedPolicy: (ctx, client) => client.clientId.startsWith('gate-') },
     resourceIndicators: {
       enabled: true,
-      getResourceServerInfo: (ctx, audience) => {
+      getResourceServerInfo: (ctx, audience, { clientId }) => {
         if (!known.includes(audience)) throw new errors.InvalidTarget();
-        return { audience, scope: SCOPES.join(' '), accessTokenFormat: 'jwt', jwt: { sign: { alg: ALGORITHM } } };
+        const scope = SCOPES.join(' ');
+        return hasOpaqueTokens(clientId)
+          ? { audience, scope, accessTokenFormat: 'opaque' }
+          : { audience, scope, accessTokenFormat: 'jwt', jwt: { sign: { alg: ALGORITHM } } };
       },
     },
   };

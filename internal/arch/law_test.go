@@ -115,7 +115,7 @@ var wicketgate = law{
 		"policy":               {1050, "paths, routes, and each thing a route may ask of a caller, with what explain shows of it"},
 		"jwks":                 {1360, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
-		"validator/introspect": {960, "one question with four ways to say who asks, and two forms of its answer"},
+		"validator/introspect": {1150, "one question with four ways to say who asks, two forms of its answer, and all ways in which nobody answers"},
 		"internal/telemetry":   {1370, "every metric and label in one place, and the access log"},
 	},
 	functionLines: 60,

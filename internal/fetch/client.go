@@ -233,9 +233,13 @@ func inWords(err error) error {
 	case network, certificate, record, strings.HasPrefix(text, "tls: "), strings.HasPrefix(text, "http: server gave HTTP response"),
 		errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return err
+	case text == "http: server closed idle connection":
+		return errIdleClosed
 	}
 	return errors.New("the answer is not well-formed HTTP")
 }
+
+var errIdleClosed = errors.New("the server closed a connection that was kept")
 
 var errAddress = errors.New("address is link-local, a metadata service, multicast or unspecified")
 

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,10 +21,14 @@ const (
 	idleTimeout = 30 * time.Second
 )
 
+// ErrUnanswered is wrapped by the error of a Post when the connection could not
+// be made, or ended before the first octet of an answer. The question may have
+// been read all the same.
+var ErrUnanswered = errors.New("no answer began")
+
 // Post sends form to address, under the bounds of Get and with its errors.
-// header is laid over the fields of the request. The question must be one that
-// may be asked twice: on a connection that the server had closed meanwhile it
-// is.
+// header is laid over the fields of the request. Whatever happens, it is sent
+// once.
 func (c *Client) Post(ctx context.Context, address string, form url.Values, header http.Header) (*Body, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -37,12 +45,26 @@ func (c *Client) Post(ctx context.Context, address string, form url.Values, head
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	req.Header["Idempotency-Key"] = []string{} // nothing is sent; net/http may then try another connection
-	body, err := c.send(req)
-	if err != nil {
-		return nil, fmt.Errorf("post %s: %w", u.Redacted(), err)
+	var began atomic.Bool // set by a goroutine of the connection
+	trace := &httptrace.ClientTrace{GotFirstResponseByte: func() { began.Store(true) }}
+	body, err := c.send(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	switch {
+	case err == nil:
+		return body, nil
+	case !began.Load() && isLost(err):
+		return nil, fmt.Errorf("post %s: %w: %w", u.Redacted(), ErrUnanswered, err)
 	}
-	return body, nil
+	return nil, fmt.Errorf("post %s: %w", u.Redacted(), err)
+}
+
+// isLost tells the failure of a connection from a server or a name that is not
+// the right one, and from a time that ran out.
+func isLost(err error) bool {
+	if errors.Is(err, ErrTimeout) || errors.Is(err, errAddress) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	op, network := errors.AsType[*net.OpError](err)
+	return network && (op.Op == "dial" || op.Op == "read" || op.Op == "write") || errors.Is(err, io.EOF) || errors.Is(err, errIdleClosed)
 }
 
 // CloseIdle closes the connections that are kept and not in use.

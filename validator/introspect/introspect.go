@@ -100,7 +100,7 @@ func (c *Client) Configure(list []Server) {
 			next[s.Name] = old
 			continue
 		}
-		next[s.Name] = newServer(s, c.options.OnPause)
+		next[s.Name] = newServer(s, c.changed)
 		next[s.Name].keys = c.options.Keys
 	}
 	for name, old := range c.servers {
@@ -109,6 +109,29 @@ func (c *Client) Configure(list []Server) {
 		}
 	}
 	c.servers = next
+	for _, s := range next {
+		c.tellPaused(s.label())
+	}
+}
+
+// changed is called when a breaker opened or closed.
+func (c *Client) changed(issuer string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tellPaused(issuer)
+}
+
+// tellPaused tells whether any tenant of an issuer is left alone. It is called
+// with c.mu held.
+func (c *Client) tellPaused(issuer string) {
+	if c.options.OnPause == nil {
+		return
+	}
+	paused := false
+	for _, s := range c.servers {
+		paused = paused || s.label() == issuer && s.breaker.isOpen()
+	}
+	c.options.OnPause(issuer, paused)
 }
 
 // Close ends the questions under way and closes all connections.
@@ -118,8 +141,8 @@ func (c *Client) Close() {
 	c.Configure(nil)
 }
 
-// Introspect says what the server of the issuer called name tells about raw,
-// whose SHA-256 is digest. The error is a *token.Error when the token is not
+// Introspect says what the server called name tells about raw, whose SHA-256 is
+// digest. The error is a *token.Error when the token is not
 // active or a claim has the wrong type, else a *token.Fault. Callers with the
 // same token wait for one answer, which comes also when the first of them goes
 // away.
@@ -134,7 +157,7 @@ func (c *Client) Introspect(ctx context.Context, name, raw string, digest [32]by
 	known := c.answers.get(key, time.Now())
 	if known != nil {
 		c.mu.Unlock()
-		c.lookedUp(name, true)
+		c.lookedUp(s.label(), true)
 		return known.claims, known.err
 	}
 	f := c.flights[key]
@@ -144,7 +167,7 @@ func (c *Client) Introspect(ctx context.Context, name, raw string, digest [32]by
 		c.running.Go(func() { c.fly(s, f, key, raw) })
 	}
 	c.mu.Unlock()
-	c.lookedUp(name, false)
+	c.lookedUp(s.label(), false)
 	select {
 	case <-f.done:
 		return f.claims, f.err
@@ -164,7 +187,7 @@ func (c *Client) lookedUp(issuer string, hit bool) {
 func (c *Client) fly(s *server, f *flight, key [32]byte, raw string) {
 	began := time.Now()
 	a, result, err := s.ask(c.root, raw)
-	told := Asked{Issuer: s.Name, Result: result, Took: time.Since(began)}
+	told := Asked{Issuer: s.label(), Result: result, Took: time.Since(began)}
 	now := time.Now()
 	c.mu.Lock()
 	switch refusal, refused := errors.AsType[*token.Error](err); {

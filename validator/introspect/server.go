@@ -2,6 +2,7 @@ package introspect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -33,6 +34,7 @@ const (
 // Server is one issuer's introspection endpoint and who we are to it.
 type Server struct {
 	Name, Issuer string // as in jwks.Source
+	Label        string // what metrics call it; default Name
 	Endpoint     string // empty: that of the issuer's metadata
 	DiscoveryURL string // where the metadata is, if not at a well-known place
 
@@ -53,6 +55,8 @@ type Server struct {
 	InsecureHTTP bool
 	CipherSuites []uint16
 }
+
+func (s *Server) label() string { return cmp.Or(s.Label, s.Name) }
 
 func (s *Server) equal(o *Server) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.Endpoint == o.Endpoint && s.DiscoveryURL == o.DiscoveryURL &&
@@ -80,14 +84,13 @@ type server struct {
 	keys    *jwks.Cache
 }
 
-func newServer(o Server, onPause func(string, bool)) *server {
+func newServer(o Server, onPause func(issuer string)) *server {
 	if o.Timeout <= 0 {
 		o.Timeout = 2 * time.Second
 	}
 	s := &server{Server: o, turns: make(chan struct{}, inFlight), breaker: &breaker{}, prefix: prefix(o.Issuer, o.Endpoint, o.ClientID)}
 	if onPause != nil {
-		s.breaker.onChange = func(open bool) { onPause(o.Name, open) }
-		onPause(o.Name, false)
+		s.breaker.onChange = func(bool) { onPause(o.label()) }
 	}
 	s.client = fetch.NewClient(fetch.ClientOptions{
 		Timeout: o.Timeout, MaxBody: maxBody, RootCAs: o.RootCAs, AllowHTTP: o.InsecureHTTP, CipherSuites: o.CipherSuites,
@@ -143,6 +146,10 @@ func (s *server) ask(ctx context.Context, raw string) (a *answer, result string,
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	body, err := s.exchange(ctx, raw)
+	if errors.Is(err, fetch.ErrUnanswered) && s.breaker.retry() {
+		s.client.CloseIdle() // the next connection is a new one
+		body, err = s.exchange(ctx, raw)
+	}
 	if err != nil {
 		verdict, result, hold = judgeFailure(err)
 		return nil, result, fault(hold, fmt.Errorf("introspection: %w", err))
