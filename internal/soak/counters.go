@@ -130,6 +130,10 @@ func (r *report) disagreements(all map[string]float64) (out []string) {
 	differ("refusals_total", sum(all, "refusals_total"), total)
 	differ("panics_total", sum(all, "panics_total"), 0)
 	differ("upstream_requests_total", sum(all, "upstream_requests_total", `result="ok"`), r.load.decisions["allowed"]+r.load.decisions["public"])
+	// The gate also finds changes of the file by itself.
+	if ok, bad := sum(all, "config_reloads_total", `result="ok"`), sum(all, "config_reloads_total", `result="error"`); ok < 1+r.load.reloads || bad < r.load.spoilt {
+		out = append(out, fmt.Sprintf("config_reloads_total: the gate counts %d good and %d bad, the soak asked for %d and %d", ok, bad, 1+r.load.reloads, r.load.spoilt))
+	}
 	for _, is := range r.stage.issuers {
 		asked, got := is.timeline.counted()
 		label := `issuer="` + is.name + `"`

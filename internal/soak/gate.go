@@ -77,11 +77,12 @@ func startGate(ctx context.Context, program, dir string, s *stage) (*gate, error
 			return nil, fmt.Errorf("building the gate: %w", err)
 		}
 	}
+	program, errP := filepath.Abs(program) // a bare name is no command of the system
 	address, errA := freeAddress()
 	admin, errB := freeAddress()
 	text, errC := s.configuration(dir, address, admin)
 	log, errD := os.Create(filepath.Join(dir, "gate.log"))
-	if err := errors.Join(errA, errB, errC, errD); err != nil {
+	if err := errors.Join(errP, errA, errB, errC, errD); err != nil {
 		return nil, err
 	}
 	g := &gate{url: "http://" + address, admin: "http://" + admin, config: filepath.Join(dir, "config.yaml"), text: text, log: log, ended: make(chan struct{})}

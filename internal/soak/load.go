@@ -45,6 +45,8 @@ type load struct {
 	failures  []string
 	faults    []string // of the soak itself
 	held      int      // not sent: too many were under way
+	reloads   int      // asked for by a signal, of a good file
+	spoilt    int      // likewise, of a bad one
 	away      int      // busy, since an issuer was away or just had been
 }
 
@@ -70,6 +72,13 @@ func (l *load) fault(err error) {
 	if len(l.faults) < maxFailure {
 		l.faults = append(l.faults, err.Error())
 	}
+}
+
+// asked counts what the gate was asked to do.
+func (l *load) asked(count *int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*count++
 }
 
 // run sends until ctx ends, and waits for the last answers.

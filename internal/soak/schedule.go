@@ -132,6 +132,7 @@ func (s *schedule) rotate(is *issuer, cut bool, old **key) (err error) {
 // signal makes the gate read its configuration again, at once.
 func (s *schedule) signal() error {
 	s.stage.gate.reload()
+	s.load.asked(&s.load.reloads)
 	return nil
 }
 
@@ -150,6 +151,7 @@ func (s *schedule) spoil() error {
 		return err
 	}
 	s.stage.gate.reload()
+	s.load.asked(&s.load.spoilt)
 	return nil
 }
 
