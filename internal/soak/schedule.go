@@ -87,10 +87,11 @@ func (s *schedule) turnover(ctx context.Context) {
 }
 
 // steps are those of a slot. In turn, an issuer rotates its key while it is away,
-// or it rotates with or without a time of overlap and another one is away.
+// or it rotates with or without a time of overlap and another one is away. What
+// fails with keys in its answer does so while it rotates: then it is asked.
 func (s *schedule) steps(n int) []step {
 	is := s.stage.issuers[n%len(s.stage.issuers)]
-	how := [...]mode{closed, hanging, failing, garbage}[n%4]
+	how := [...]mode{closed, failing, garbage, hanging}[n%4]
 	away := min(0.35, longestOutage.Seconds()/s.slot.Seconds())
 	var old *key
 	if n%2 == 1 {
