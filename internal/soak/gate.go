@@ -91,6 +91,7 @@ func startGate(ctx context.Context, program, dir string, s *stage) (*gate, error
 	}
 	g.child = exec.Command(program, "serve", "--config", g.config)
 	g.child.Stderr = log
+	g.child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt from the terminal is for us alone
 	if err := g.child.Start(); err != nil {
 		return nil, err
 	}

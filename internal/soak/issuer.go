@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -104,14 +105,16 @@ func (is *issuer) serve(l net.Listener) {
 	go func() { _ = server.Serve(l) }() // it ends with close
 }
 
-// close stops listening and cuts all connections.
+// close stops listening. An answer under way still arrives, for the oracle holds
+// that it did; then all connections are cut.
 func (is *issuer) close() {
 	is.mu.Lock()
 	server := is.server
 	is.mu.Unlock()
-	if server != nil {
-		_ = server.Close()
-	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	_ = server.Shutdown(ctx)
+	_ = server.Close()
 }
 
 // answer notes what the gate asks for and, before it is sent, what it is told:

@@ -81,10 +81,10 @@ func run(ctx context.Context, o options) (good bool, err error) {
 	l.run(loading)
 	background.Wait()
 	took := time.Since(began)
-	s.quiet(l)
 	r := &report{stage: s, load: l, watch: w, took: took}
-	w.end(s.gate)
 	r.counters(ctx)
+	s.quiet(l)
+	w.end(s.gate)
 	r.log(filepath.Join(dir, "gate.log"), s.gate.stop())
 	return r.print(os.Stdout), nil
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,7 +64,7 @@ func (w *watch) run(ctx context.Context) {
 			return
 		}
 		w.mu.Lock()
-		w.err = errors.Join(w.err, err)
+		w.err = cmp.Or(w.err, err)
 		if w.list = append(w.list, s); err != nil {
 			w.list = w.list[:len(w.list)-1]
 		}
@@ -77,7 +77,7 @@ func (w *watch) end(g *gate) {
 	for until := time.Now().Add(settleTime); ; time.Sleep(100 * time.Millisecond) {
 		var err error
 		if w.last, err = g.sample(context.Background()); err != nil || time.Now().After(until) {
-			w.err = errors.Join(w.err, err)
+			w.err = cmp.Or(w.err, err)
 			return
 		}
 		if w.last.goroutines <= w.start.goroutines+slackCount && w.last.fds <= w.start.fds+slackCount {
