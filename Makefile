@@ -7,6 +7,10 @@ BENCHTIME ?= 1s
 BENCHFLAGS ?=
 # For mutants: -sample 1/10, -only token/jwt.go, -recheck, -list, -v.
 MUTANTFLAGS ?=
+# For soak: how long, how many requests a second, and -gate PROGRAM, -keep.
+SOAK      ?= 60s
+SOAKRATE  ?= 300
+SOAKFLAGS ?=
 BUILDER   ?= docker
 IMAGE     ?= wicketgate:dev
 
@@ -16,7 +20,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc zitadel image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc zitadel soak image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +58,9 @@ bench: ## time decisions for BENCHTIME (1s) each, then whole requests against a 
 
 e2e: ## run a real authorization server, client and upstream through the gate (needs node, nginx, haproxy, curl)
 	e2e/run.sh
+
+soak: ## send requests for SOAK (60s) at SOAKRATE (300) a second while issuers fail and rotate; every verdict is known (needs Linux)
+	$(GO) run ./internal/soak -duration $(SOAK) -rate $(SOAKRATE) $(SOAKFLAGS)
 
 wycheproof: ## try the vectors of Wycheproof three ways each (needs the network or a filled module cache)
 	$(GO) test -count=1 -tags wycheproof ./internal/wycheproof

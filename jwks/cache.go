@@ -174,7 +174,7 @@ func (e *entry) newer(ctx context.Context, kid, alg string, began, issuedAt time
 		var err error
 		set, at, again, err = e.current.Newer(ctx)
 		asked = asked || again
-		if !again || err != nil || set.Find(kid, alg) != nil {
+		if !again || err != nil || set.Find(kid, alg) != nil || set.names(kid) {
 			break
 		}
 	}
@@ -186,7 +186,7 @@ func (e *entry) newer(ctx context.Context, kid, alg string, began, issuedAt time
 		return nil, unavailable(retryAfter, errors.New("the issuer publishes no key"))
 	case set.Find(kid, alg) != nil:
 		return set.Find(kid, alg), nil
-	case !at.Before(began), !issuedAt.IsZero() && !at.Before(issuedAt.Add(time.Second)): // iat has no fractions
+	case set.names(kid), !at.Before(began), !issuedAt.IsZero() && !at.Before(issuedAt.Add(time.Second)): // iat has no fractions
 		return nil, ErrNoKey
 	}
 	return nil, unavailable(e.source.RefetchInterval, errors.New("unknown key, and the set may not be fetched again yet"))

@@ -332,6 +332,22 @@ func TestCacheUnknownKeyCold(t *testing.T) {
 	}
 }
 
+// A kid that turns up with another algorithm is decided, even for a request that
+// came while the load that brought it was under way.
+func TestCacheUnknownKeyOfAnotherAlgorithm(t *testing.T) {
+	as := start(t, devissuer.Options{Algorithms: []string{"EdDSA"}})
+	source := of(as)
+	source.RefetchInterval = time.Hour
+	c := configured(source)
+	later := time.Now().Add(time.Minute)
+	if _, err := c.entries.Load().byName["as"].newer(t.Context(), "eddsa-1", "ES256", later, later); !errors.Is(err, ErrNoKey) {
+		t.Errorf("%v, want ErrNoKey", err)
+	}
+	if as.Hits("/jwks") != 1 {
+		t.Errorf("asked %v", as.Requests())
+	}
+}
+
 // KEY-06, R-14: equal kids and equal texts, and still two issuers.
 func TestCacheIssuersAreApart(t *testing.T) {
 	var sources []Source

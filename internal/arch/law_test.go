@@ -56,7 +56,7 @@ var wicketgate = law{
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
-	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/wycheproof"},
+	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/soak", "internal/wycheproof"},
 	mayImport: map[string][]string{
 		"jwks":                 {"token", "internal/fetch"},
 		"policy":               {"token"},
@@ -117,6 +117,7 @@ var wicketgate = law{
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1150, "one question with four ways to say who asks, two forms of its answer, and all ways in which nobody answers"},
 		"internal/telemetry":   {1370, "every metric and label in one place, and the access log"},
+		"internal/soak":        {2800, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},
 	},
 	functionLines: 60,
 	longFunctions: map[string]string{},
