@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -41,7 +42,8 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	}
 	o := jwks.Options{}
 	if metrics != nil {
-		o.OnLoad, o.OnUnknownKey = metrics.KeysLoaded, metrics.UnknownKey
+		o.OnLoad, o.OnUnknownKey, o.OnCopy, o.OnDisagree = metrics.KeysLoaded, metrics.UnknownKey, metrics.KeysCopied, metrics.MetadataDiffers
+		o.Folder = c.CacheDir
 	}
 	s.keys = jwks.NewCache(o)
 	s.answers = newIntrospection(metrics)
@@ -83,6 +85,12 @@ func build(c *config.File, s *stores) (*plan, error) {
 			}
 		}
 	}
+	if c.CacheDir != "" {
+		// A gate in service goes on with a folder that cannot be written to for now.
+		if err := jwks.ProbeCopies(c.CacheDir, s.metrics == nil); err != nil {
+			problems = append(problems, c.ErrorAt("cache_dir", err.Error()))
+		}
+	}
 	var err error
 	if p.nonces, err = nonceSecret(c); err != nil {
 		problems = append(problems, err)
@@ -112,6 +120,7 @@ func sourceOf(i config.Issuer) (jwks.Source, error) {
 	source := jwks.Source{
 		Name: keysOf(i), Label: i.Name, Issuer: i.Issuer, BearerTokenFile: i.BearerTokenFile, DiscoveryURL: i.DiscoveryURL, JWKSURI: i.JWKSURI, File: i.JWKSFile,
 		InsecureHTTP: i.InsecureHTTP, Algorithms: i.Algorithms, RefetchInterval: i.RefetchInterval,
+		Hosts: i.Hosts, Leeway: i.Leeway, Optional: i.Introspection.On() && i.Introspection.Mode == "opaque",
 	}
 	if i.CAFile == "" {
 		return source, nil
@@ -120,7 +129,7 @@ func sourceOf(i config.Issuer) (jwks.Source, error) {
 	if err != nil {
 		return source, err
 	}
-	source.RootCAs = x509.NewCertPool()
+	source.RootCAs, source.RootsID = x509.NewCertPool(), fmt.Sprintf("%x", sha256.Sum256(pem))
 	if !source.RootCAs.AppendCertsFromPEM(pem) {
 		return source, errors.New("holds no certificate in PEM form")
 	}

@@ -109,8 +109,13 @@ func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...an
 		}
 		say(true, "issuer %s: metadata at %s", s.Name, m.URL)
 		if !m.Date.IsZero() {
-			skew := time.Since(m.Date).Round(time.Second)
-			say(skew.Abs() <= 30*time.Second, "issuer %s: its clock differs from ours by %s", s.Name, skew)
+			skew := m.Ahead.Round(time.Second)
+			say(skew.Abs() <= max(s.Leeway, time.Second), "issuer %s: its clock differs from ours by %s", s.Name, skew)
+		}
+		if s.DiscoveryURL == "" {
+			for _, what := range jwks.Compare(ctx, client, s.Issuer) {
+				say(false, "issuer %s: %s", s.Name, what)
+			}
 		}
 	}
 	cache := jwks.NewCache(jwks.Options{OnLoad: func(_ string, l jwks.Load) {

@@ -37,6 +37,9 @@ type metrics struct {
 	skippedKeys   *prometheus.GaugeVec
 	privateKeys   *prometheus.CounterVec
 	unknownKeys   *prometheus.CounterVec
+	issuerSkew    *prometheus.GaugeVec
+	copies        *prometheus.CounterVec
+	clockJumps    *prometheus.CounterVec
 
 	questions        *prometheus.CounterVec
 	questionDuration *prometheus.HistogramVec
@@ -64,6 +67,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeValidations(f)
 	m.makeIssuers(f)
 	m.makeIntrospection(f)
+	m.makeClocks(f)
 	m.makeProcess(f)
 	return m
 }
