@@ -40,7 +40,10 @@ func hostOf(address string) (place, host string) {
 	if err != nil || u.Hostname() == "" || len(u.Host) > 262 || strings.ContainsFunc(u.Host, odd) {
 		return "", ""
 	}
-	usual := map[string]string{"https": "443", "http": "80"}[strings.ToLower(u.Scheme)]
+	usual := map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	if usual == "" {
+		return "", ""
+	}
 	port := u.Port()
 	if port == "" {
 		port = usual

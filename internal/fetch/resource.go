@@ -308,7 +308,7 @@ func (r *Resource[T]) backoff(failures int) time.Duration {
 	for ; failures > 0 && wait < r.limits.MaxBackoff; failures-- {
 		wait *= 2
 	}
-	return jitter(min(wait, r.limits.MaxBackoff), 0.2)
+	return jitter(min(wait, r.limits.MaxBackoff*5/6), 0.2) // never more than MaxBackoff
 }
 
 // jitter moves d by up to the given part of it, so that replicas started
