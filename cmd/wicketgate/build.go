@@ -26,6 +26,7 @@ type stores struct {
 	keys      *jwks.Cache
 	replays   *replay.Memory
 	nonces    *dpop.Nonces
+	horizon   *dpop.Horizon
 	answers   *introspect.Client // about tokens
 	upstreams *proxy.Upstreams
 	metrics   *telemetry.Telemetry // nil in check
@@ -36,6 +37,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	s := &stores{
 		replays:   replay.NewMemory(c.DPoP.Replay.MaxEntries),
 		nonces:    dpop.NewNonces(),
+		horizon:   &dpop.Horizon{},
 		upstreams: proxy.NewUpstreams(),
 		metrics:   metrics,
 		started:   time.Now(),
@@ -96,7 +98,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 		problems = append(problems, err)
 	}
 	proofs := dpop.Options{
-		Nonces: s.nonces,
+		Nonces: s.nonces, Horizon: s.horizon,
 		MaxAge: c.DPoP.MaxAge, Future: c.DPoP.Future,
 		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.started,
 	}

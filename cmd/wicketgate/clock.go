@@ -10,7 +10,7 @@ import (
 
 // Of the watch over our own clock: how often it looks, and what is no jump yet.
 const (
-	clockEvery = 2 * time.Second
+	clockEvery = time.Second
 	clockJump  = 2 * time.Second
 )
 
@@ -45,7 +45,8 @@ func (w *clockWatch) look() time.Duration {
 }
 
 // watchClock has verified tokens checked anew after a jump. Times are judged on
-// every request anyway, and used proofs are remembered by the other clock.
+// every request anyway, and used proofs are remembered by the other clock; those
+// that were forgotten are refused when the wall clock comes to them again.
 func (g *gateway) watchClock(ctx context.Context, w *clockWatch) {
 	ticker := time.NewTicker(clockEvery)
 	defer ticker.Stop()
@@ -65,6 +66,9 @@ func (g *gateway) lookAtClock(w *clockWatch) {
 		return
 	}
 	g.metrics.ClockJumped(by)
+	if by < 0 {
+		g.stores.horizon.SetBack()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.plan.validator.Forget()
