@@ -100,6 +100,10 @@ func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...an
 	client := s.Client()
 	if s.JWKSURI == "" && s.File == "" {
 		m, err := jwks.Discover(ctx, client, s.Issuer, s.DiscoveryURL)
+		if err != nil && s.Optional {
+			say(true, "issuer %s: no keys, so only its opaque tokens are good: %v", s.Name, err)
+			return
+		}
 		if err != nil {
 			say(false, "issuer %s: %v", s.Name, err)
 			if twin, found := liveTwin(ctx, client, s); found {
@@ -114,7 +118,7 @@ func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...an
 		}
 		if s.DiscoveryURL == "" {
 			for _, what := range jwks.Compare(ctx, client, s.Issuer) {
-				say(false, "issuer %s: %s", s.Name, what)
+				say(true, "issuer %s: warning: %s", s.Name, what)
 			}
 		}
 	}
@@ -125,6 +129,10 @@ func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...an
 	}})
 	cache.Configure([]jwks.Source{s})
 	_, err := cache.Keys(ctx, s.Name, "", "RS256", time.Time{})
+	if err != nil && s.Optional {
+		say(true, "issuer %s: no keys, so only its opaque tokens are good: %v", s.Name, err)
+		return
+	}
 	if err != nil && !errors.Is(err, jwks.ErrNoKey) {
 		say(false, "issuer %s: %v", s.Name, err)
 		return
