@@ -121,6 +121,7 @@ func (c *checker) issuer(path string, i *Issuer) {
 	c.issuerClaims(path+".machine_claims", i.MachineClaims)
 	c.introspection(path, i)
 	c.statusList(path, i)
+	c.hosts(path, i)
 	if i.InsecureHTTP {
 		c.warn(path+".insecure_http", "accepts keys over http, which whoever is on the path can forge")
 	}

@@ -24,6 +24,7 @@ type File struct {
 	Preset         string         `yaml:"preset" enum:"fapi" doc:"A set of rules for the whole file: fapi holds it to the FAPI 2.0 security profile; default none."`
 	DPoP           DPoP           `yaml:"dpop" doc:"Which DPoP proofs are good (RFC 9449)."`
 	MTLS           MTLS           `yaml:"mtls" doc:"Where client certificates come from that tokens are bound to (RFC 8705)."`
+	CacheDir       string         `yaml:"cache_dir" doc:"Folder for copies of the issuers' keys, which serve after a restart while an issuer is away; only the gate's own user may write there, who can write there can forge every token; default none."`
 	Cache          Cache          `yaml:"cache" doc:"What is remembered of verified tokens."`
 	Limits         Limits         `yaml:"limits" doc:"Bounds on one request."`
 	Timeouts       Timeouts       `yaml:"timeouts" doc:"How long to wait for clients and upstreams."`
@@ -66,6 +67,7 @@ type Issuer struct {
 	DiscoveryURL string   `yaml:"discovery_url" doc:"URL of the metadata document (RFC 8414); default found from the issuer."`
 	JWKSURI      string   `yaml:"jwks_uri" doc:"URL of the key set, instead of discovery; default from the metadata."`
 	JWKSFile     string   `yaml:"jwks_file" doc:"File with the key set, instead of asking the issuer; read again when it changes."`
+	Hosts        []string `yaml:"hosts" doc:"Other hosts that the metadata may name, as host or host:port; default the issuer's own and that of discovery_url only."`
 	CAFile       string   `yaml:"ca_file" doc:"File with the certificate authorities in PEM that vouch for this issuer; default the system's."`
 
 	BearerTokenFile string `yaml:"bearer_token_file" doc:"File with a token of the gate's own for metadata and keys, read anew for each fetch, sent to the host of discovery_url, jwks_uri or else issuer and to no other; default none."`

@@ -55,6 +55,9 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*File, er
 	if len(s.errs) > 0 {
 		return nil, s.sorted()
 	}
+	if f.CacheDir != "" && !filepath.IsAbs(f.CacheDir) {
+		f.CacheDir = filepath.Join(filepath.Dir(name), f.CacheDir)
+	}
 	for _, n := range f.named() {
 		if !filepath.IsAbs(*n.file) {
 			*n.file = filepath.Join(filepath.Dir(name), *n.file)

@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -28,11 +27,19 @@ const parsedSets = 256
 // be had: about the middle of the backoff between attempts.
 const retryAfter = 5 * time.Second
 
-// Options are the hooks of a Cache. Both are called with the source's name and
-// may be nil.
+// reissueInterval is the shortest time between two fetches of one set because
+// of signatures that failed.
+const reissueInterval = time.Minute
+
+// Options of a Cache. The hooks are called with the source's name and may be
+// nil.
 type Options struct {
 	OnLoad       func(issuer string, load Load)
 	OnUnknownKey func(issuer string, refetched bool)
+	OnCopy       func(issuer string, c Copied)
+	OnDisagree   func(issuer, what string) // two metadata documents of one issuer differ
+
+	Folder string // for copies of the sets on disk, which serve after a restart; empty for none
 }
 
 // Load is what one attempt to get an issuer's keys came to.
@@ -43,6 +50,7 @@ type Load struct {
 	Keys    int
 	Skipped []Skipped
 	At      time.Time
+	Skew    Skew
 }
 
 // Status is how one issuer stands.
@@ -52,12 +60,15 @@ type Status struct {
 	Keys         int
 	LastSuccess  time.Time // start of the load that brought the keys held
 	Err          string    // why the last load failed; empty when it did not
+	Skew         Skew
 }
 
 // Cache holds the keys of all issuers. They share nothing but the memory of
 // parsed sets: an issuer that is slow or gone delays no other.
 type Cache struct {
 	options Options
+	started time.Time
+	copies  *copies // nil for none
 	entries atomic.Pointer[table]
 	changed chan struct{}
 
@@ -79,7 +90,7 @@ type parsedSet struct {
 // NewCache makes a Cache without issuers. It starts nothing.
 func NewCache(o Options) *Cache {
 	parsed, _ := lru.New[[sha256.Size]byte, parsedSet](parsedSets) // fails for a size below 1 only
-	c := &Cache{options: o, parsed: parsed, changed: make(chan struct{}, 1)}
+	c := &Cache{options: o, parsed: parsed, changed: make(chan struct{}, 1), started: time.Now(), copies: newCopies(o.Folder, o.OnCopy)}
 	c.entries.Store(&table{})
 	return c
 }
@@ -90,9 +101,12 @@ func (c *Cache) Configure(sources []Source) {
 	old := c.entries.Load()
 	t := &table{byName: make(map[string]*entry, len(sources))}
 	for _, s := range sources {
-		e := newEntry(s, c)
-		if before := old.byName[s.Name]; before != nil && before.source.equal(e.source) {
-			e = before
+		e := old.byName[s.Name]
+		if s.RefetchInterval <= 0 {
+			s.RefetchInterval = refetchInterval
+		}
+		if e == nil || !e.source.equal(s) {
+			e = newEntry(s, c)
 		}
 		t.list = append(t.list, e)
 		t.byName[s.Name] = e
@@ -108,6 +122,7 @@ func (c *Cache) Configure(sources []Source) {
 // too. It returns when ctx ends and every load has ended.
 func (c *Cache) Run(ctx context.Context) {
 	running := make(map[*entry]context.CancelFunc)
+	defer c.writing()()
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	for {
@@ -121,6 +136,7 @@ func (c *Cache) Run(ctx context.Context) {
 			one, stop := context.WithCancel(ctx)
 			kept[e] = stop
 			wait.Go(func() { e.current.Run(one) })
+			wait.Go(func() { e.compare(one) })
 		}
 		for _, stop := range running {
 			stop()
@@ -134,6 +150,20 @@ func (c *Cache) Run(ctx context.Context) {
 			return
 		case <-c.changed:
 		}
+	}
+}
+
+// writing starts the writing of copies, and returns what ends it.
+func (c *Cache) writing() (end func()) {
+	if c.copies == nil {
+		return func() {}
+	}
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() { c.copies.run(stop) })
+	return func() {
+		close(stop)
+		wait.Wait()
 	}
 }
 
@@ -179,7 +209,7 @@ func (e *entry) newer(ctx context.Context, kid, alg string, began, issuedAt time
 		}
 	}
 	if e.cache.options.OnUnknownKey != nil {
-		e.cache.options.OnUnknownKey(cmp.Or(e.source.Label, e.source.Name), asked)
+		e.cache.options.OnUnknownKey(e.label(), asked)
 	}
 	switch {
 	case set == nil || set.Len() == 0:
@@ -190,6 +220,26 @@ func (e *entry) newer(ctx context.Context, kid, alg string, began, issuedAt time
 		return nil, ErrNoKey
 	}
 	return nil, unavailable(e.source.RefetchInterval, errors.New("unknown key, and the set may not be fetched again yet"))
+}
+
+// Reissued returns the keys a token of this issuer with this kid and alg may be
+// signed with beside tried, all of which were found not to have signed it: an
+// issuer may have put a new key under an old kid. It fetches the set for that at
+// most once a minute, whatever clients send, and returns none when it may not.
+func (c *Cache) Reissued(ctx context.Context, issuer, kid, alg string, tried []*Key) []*Key {
+	e := c.entries.Load().byName[issuer]
+	if e == nil {
+		return nil
+	}
+	set, _, _ := e.current.Peek()
+	others := set.without(kid, alg, tried)
+	last, now := e.reissued.Load(), int64(max(time.Since(c.started), 1))
+	if len(others) > 0 || last != 0 && time.Duration(now-last) < reissueInterval {
+		return others
+	}
+	set, _ = e.current.Again(ctx)        // without a new set, nothing is new
+	e.reissued.CompareAndSwap(last, now) // only now: all who came meanwhile waited for the same load
+	return set.without(kid, alg, tried)
 }
 
 func unavailable(wait time.Duration, cause error) *token.Fault {
@@ -217,6 +267,8 @@ func (c *Cache) Status() []Status {
 		if set != nil {
 			all[i].Keys, all[i].Ready = set.Len(), set.Len() > 0
 		}
+		all[i].Ready = all[i].Ready || e.source.Optional && loaded.IsZero()
+		all[i].Skew = e.clock.skew()
 		if err != nil {
 			all[i].Err = err.Error()
 		}

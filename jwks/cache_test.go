@@ -386,12 +386,13 @@ func TestCacheFollowsMetadata(t *testing.T) {
 	as := start(t, devissuer.Options{Identifier: "/old"})
 	source := of(as)
 	source.RefetchInterval = 1
+	other := start(t, devissuer.Options{})
+	source.Hosts = []string{strings.TrimPrefix(other.URL, "http://")}
 	c := configured(source)
 	wantKeys(t, c, "as", "es256-1", "ES256")
 	issuer := as.Identifier()
 	as.Fail(devissuer.Fault{Path: "/old/jwks", Status: 404})
 	wantNoKey(t, c, "as", "new", "ES256", longAgo())
-	other := start(t, devissuer.Options{})
 	if _, err := other.Add(devissuer.Key{ID: "new", Algorithm: "ES256"}); err != nil {
 		t.Fatal(err)
 	}

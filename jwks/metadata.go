@@ -17,7 +17,7 @@ import (
 // 2), as far as keys and introspection are concerned.
 type Metadata struct {
 	Issuer  string // equal to the issuer asked for
-	JWKSURI string
+	JWKSURI string // empty where there is an IntrospectionEndpoint instead
 
 	// Where tokens are asked about (RFC 7662), and where by who shows a client
 	// certificate (RFC 8705 section 5); empty when not told.
@@ -25,6 +25,8 @@ type Metadata struct {
 
 	URL  string    // where the document was found
 	Date time.Time // the server's clock; zero when it did not say
+
+	Ahead time.Duration // by how much that is ahead of ours, give or take a second
 }
 
 // Discover finds the metadata of issuer: at override when that is not empty,
@@ -73,16 +75,16 @@ func readMetadata(body *fetch.Body, issuer, place string) (*Metadata, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuer metadata at %s: %w", place, err)
 	}
-	m := &Metadata{URL: place, Date: body.Date}
+	m := &Metadata{URL: place, Date: body.Date, Ahead: body.Ahead}
 	m.Issuer, _ = text(document, "issuer")
 	m.JWKSURI, _ = text(document, "jwks_uri")
 	readIntrospection(document, m)
 	switch {
 	case m.Issuer != issuer:
 		return nil, fmt.Errorf("issuer metadata at %s names another issuer", place)
-	case m.JWKSURI == "":
+	case m.JWKSURI == "" && m.IntrospectionEndpoint == "": // who can be asked about tokens needs no keys
 		return nil, fmt.Errorf("issuer metadata at %s has no jwks_uri", place)
-	case strings.HasPrefix(place, "https:") && !strings.HasPrefix(m.JWKSURI, "https:"):
+	case m.JWKSURI != "" && strings.HasPrefix(place, "https:") && !strings.HasPrefix(m.JWKSURI, "https:"):
 		// Keys that went over plain text would make the TLS before it worthless.
 		return nil, fmt.Errorf("issuer metadata at %s has a jwks_uri that is not https", place)
 	}

@@ -102,6 +102,20 @@ func (s *Set) Find(kid, alg string) []*Key {
 	return s.found[selector{kid, Canonical(alg)}]
 }
 
+// without is Find less the keys in tried.
+func (s *Set) without(kid, alg string, tried []*Key) []*Key {
+	if s == nil {
+		return nil
+	}
+	var others []*Key
+	for _, k := range s.Find(kid, alg) {
+		if !slices.Contains(tried, k) {
+			others = append(others, k)
+		}
+	}
+	return others
+}
+
 // names reports whether some key of the set has this kid.
 func (s *Set) names(kid string) bool {
 	return kid != "" && slices.ContainsFunc(s.keys, func(k *Key) bool { return k.ID == kid })

@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/fetch"
@@ -23,23 +23,31 @@ type Source struct {
 	DiscoveryURL    string         // where the metadata is, if not at a well-known place
 	JWKSURI         string         // https, or what fetch.Client allows
 	File            string         // a JWK set on disk, looked at every 5 s
+	Hosts           []string       // what the metadata may name beside the hosts of Issuer and DiscoveryURL: host or host:port
 	RootCAs         *x509.CertPool // nil: the system's
+	RootsID         string         // what tells RootCAs from others, for copies on disk
 	InsecureHTTP    bool           // plain http beyond loopback
 	Algorithms      []string       // the issuer's explicit list; nil when there is none
 	RefetchInterval time.Duration  // between two fetches for unknown kids; default 10 s
 	CipherSuites    []uint16       // of TLS 1.2, as crypto/tls has them; nil: those of Go
+	Leeway          time.Duration  // what is forgiven of the issuer's clock
+	Optional        bool           // the issuer may have no keys: it is asked about its tokens
 	BearerTokenFile string         // our own token for the host of DiscoveryURL, JWKSURI or else Issuer; read for each fetch
 }
 
 func (s Source) equal(o Source) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.DiscoveryURL == o.DiscoveryURL && s.JWKSURI == o.JWKSURI &&
 		s.Label == o.Label && s.BearerTokenFile == o.BearerTokenFile && s.File == o.File && s.InsecureHTTP == o.InsecureHTTP && s.RefetchInterval == o.RefetchInterval
+	plain = plain && s.RootsID == o.RootsID && s.Leeway == o.Leeway && s.Optional == o.Optional && slices.Equal(s.Hosts, o.Hosts)
 	return plain && slices.Equal(s.Algorithms, o.Algorithms) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs)
 }
 
 const (
-	maxStale   = 24 * time.Hour
-	maxBody    = 512 << 10
+	maxStale = 24 * time.Hour
+	maxBody  = 512 << 10
+
+	refetchInterval = 10 * time.Second // of a source that says nothing
+
 	rediscover = time.Hour // an issuer moves its keys rarely, and a failed fetch asks at once
 
 	// A set without a usable key is believed only when it stays so: publishing
@@ -60,15 +68,14 @@ type entry struct {
 	report     Load
 	metadata   *Metadata
 	discovered time.Time
-	moved      bool // the last fetch from the place the metadata names failed
+	moved      bool // the metadata names no place that can be had keys from
+	clock      clock
+	reissued   atomic.Int64 // when a set was last fetched because a signature failed, since the start of the cache
 	empties    int
 	emptySince time.Time
 }
 
 func newEntry(s Source, c *Cache) *entry {
-	if s.RefetchInterval <= 0 {
-		s.RefetchInterval = 10 * time.Second
-	}
 	e := &entry{source: s, cache: c}
 	e.client = s.Client()
 	limits := fetch.Limits{
@@ -79,12 +86,15 @@ func newEntry(s Source, c *Cache) *entry {
 		limits.MinFresh, limits.MaxFresh = 5*time.Second, 5*time.Second
 	}
 	e.current = fetch.New(e.load, limits)
+	e.restore()
 	return e
 }
 
 func (e *entry) load(ctx context.Context) (*Set, time.Duration, error) {
 	e.report = Load{}
+	began := time.Now()
 	body, fresh, err := e.read(ctx)
+	e.report.Skew = e.clock.skew()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -103,13 +113,14 @@ func (e *entry) load(ctx context.Context) (*Set, time.Duration, error) {
 	if e.last == nil || !slices.Equal(set.keys, e.last.keys) {
 		e.report.Changed, e.last = true, set
 	}
+	e.keepCopy(began, fresh)
 	return e.last, fresh, nil
 }
 
 func (e *entry) loaded(took time.Duration, err error) {
 	e.report.Took, e.report.Err, e.report.At = took, err, time.Now()
 	if e.cache.options.OnLoad != nil {
-		e.cache.options.OnLoad(cmp.Or(e.source.Label, e.source.Name), e.report)
+		e.cache.options.OnLoad(e.label(), e.report)
 	}
 }
 
@@ -129,12 +140,14 @@ func (e *entry) read(ctx context.Context) ([]byte, time.Duration, error) {
 	}
 	place, err := e.place(ctx)
 	if err != nil {
+		e.moved = true
 		return nil, 0, err
 	}
 	body, err := getJSON(ctx, e.client, place, "application/jwk-set+json, application/json")
 	if e.moved = err != nil; e.moved {
 		return nil, 0, fmt.Errorf("JWK set: %w", err)
 	}
+	e.clock.note(body, e.source.Leeway)
 	if body.HasMaxAge {
 		return body.Bytes, max(body.MaxAge, 1), nil
 	}
@@ -149,7 +162,7 @@ func (e *entry) place(ctx context.Context) (string, error) {
 	}
 	age := time.Since(e.discovered)
 	if e.metadata != nil && age < rediscover && !e.moved {
-		return e.metadata.JWKSURI, nil
+		return e.named()
 	}
 	began := time.Now()
 	m, err := Discover(ctx, e.client, e.source.Issuer, e.source.DiscoveryURL)
@@ -159,7 +172,16 @@ func (e *entry) place(ctx context.Context) (string, error) {
 	case e.metadata == nil || age >= maxStale:
 		return "", err
 	}
-	return e.metadata.JWKSURI, nil
+	return e.named()
+}
+
+// named is where the metadata says the set is, if it may.
+func (e *entry) named() (string, error) {
+	place := e.metadata.JWKSURI
+	if place == "" {
+		return "", fmt.Errorf("issuer metadata at %s has no jwks_uri", e.metadata.URL)
+	}
+	return place, CheckHost("jwks_uri", place, []string{e.source.Issuer, e.source.DiscoveryURL}, e.source.Hosts)
 }
 
 func readFile(name string) ([]byte, error) {

@@ -314,7 +314,13 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 		return nil, err
 	}
 	cred.Trace.Text(token.ReasonSignature, u.Algorithm)
-	return i.open(u, keys)
+	seen, err := i.open(u, keys)
+	if refusal, refused := errors.AsType[*token.Error](err); refused && refusal.Reason == token.ReasonSignature {
+		if others := r.keys.Reissued(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), keys); len(others) > 0 {
+			return i.open(u, others)
+		}
+	}
+	return seen, err
 }
 
 // noteForm says what was parsed, or how far from it the text is.
@@ -424,6 +430,13 @@ func (v *Validator) Remembered() int {
 		return 0
 	}
 	return v.cache.Len()
+}
+
+// Forget has every token verified anew.
+func (v *Validator) Forget() {
+	if v.cache != nil {
+		v.cache.Purge()
+	}
 }
 
 // wanted is the audiences of which a token of i must name one.

@@ -56,11 +56,7 @@ func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	say(g.draining.Load() == nil, "draining", "")
 	for _, s := range g.stores.keys.Status() {
-		why := fmt.Sprintf(" (%d keys)", s.Keys)
-		if s.Err != "" {
-			why = fmt.Sprintf(" (%d keys; last error: %s)", s.Keys, s.Err)
-		}
-		say(s.Ready, "issuer "+s.Name, why)
+		say(s.Ready, "issuer "+s.Name, standing(s))
 	}
 	if lines.Len() == 0 {
 		lines.WriteString("ok\n")

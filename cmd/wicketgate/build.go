@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type stores struct {
 	keys      *jwks.Cache
 	replays   *replay.Memory
 	nonces    *dpop.Nonces
+	horizon   *dpop.Horizon
 	answers   *introspect.Client // about tokens
 	statuses  *status.Lists
 	upstreams *proxy.Upstreams
@@ -37,13 +39,15 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	s := &stores{
 		replays:   replay.NewMemory(c.DPoP.Replay.MaxEntries),
 		nonces:    dpop.NewNonces(),
+		horizon:   &dpop.Horizon{},
 		upstreams: proxy.NewUpstreams(),
 		metrics:   metrics,
 		started:   time.Now(),
 	}
 	o := jwks.Options{}
 	if metrics != nil {
-		o.OnLoad, o.OnUnknownKey = metrics.KeysLoaded, metrics.UnknownKey
+		o.OnLoad, o.OnUnknownKey, o.OnCopy, o.OnDisagree = metrics.KeysLoaded, metrics.UnknownKey, metrics.KeysCopied, metrics.MetadataDiffers
+		o.Folder = c.CacheDir
 	}
 	s.keys = jwks.NewCache(o)
 	s.answers = newIntrospection(metrics, s.keys)
@@ -90,12 +94,18 @@ func build(c *config.File, s *stores) (*plan, error) {
 			}
 		}
 	}
+	if c.CacheDir != "" {
+		// A gate in service goes on with a folder that cannot be written to for now.
+		if err := jwks.ProbeCopies(c.CacheDir, s.metrics == nil); err != nil {
+			problems = append(problems, c.ErrorAt("cache_dir", err.Error()))
+		}
+	}
 	var err error
 	if p.nonces, err = nonceSecret(c); err != nil {
 		problems = append(problems, err)
 	}
 	proofs := dpop.Options{
-		Nonces: s.nonces,
+		Nonces: s.nonces, Horizon: s.horizon,
 		MaxAge: c.DPoP.MaxAge, Future: c.DPoP.Future,
 		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.started,
 	}
@@ -119,6 +129,7 @@ func sourceOf(i config.Issuer) (jwks.Source, error) {
 	source := jwks.Source{
 		Name: keysOf(i), Label: i.Name, Issuer: i.Issuer, BearerTokenFile: i.BearerTokenFile, DiscoveryURL: i.DiscoveryURL, JWKSURI: i.JWKSURI, File: i.JWKSFile,
 		InsecureHTTP: i.InsecureHTTP, Algorithms: i.Algorithms, RefetchInterval: i.RefetchInterval,
+		Hosts: i.Hosts, Leeway: i.Leeway, Optional: i.Introspection.On() && i.Introspection.Mode == "opaque",
 	}
 	if i.CAFile == "" {
 		return source, nil
@@ -127,7 +138,7 @@ func sourceOf(i config.Issuer) (jwks.Source, error) {
 	if err != nil {
 		return source, err
 	}
-	source.RootCAs = x509.NewCertPool()
+	source.RootCAs, source.RootsID = x509.NewCertPool(), fmt.Sprintf("%x", sha256.Sum256(pem))
 	if !source.RootCAs.AppendCertsFromPEM(pem) {
 		return source, errors.New("holds no certificate in PEM form")
 	}

@@ -100,6 +100,10 @@ func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...an
 	client := s.Client()
 	if s.JWKSURI == "" && s.File == "" {
 		m, err := jwks.Discover(ctx, client, s.Issuer, s.DiscoveryURL)
+		if err != nil && s.Optional {
+			say(true, "issuer %s: no keys, so only its opaque tokens are good: %v", s.Name, err)
+			return
+		}
 		if err != nil {
 			say(false, "issuer %s: %v", s.Name, err)
 			if twin, found := liveTwin(ctx, client, s); found {
@@ -109,8 +113,13 @@ func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...an
 		}
 		say(true, "issuer %s: metadata at %s", s.Name, m.URL)
 		if !m.Date.IsZero() {
-			skew := time.Since(m.Date).Round(time.Second)
-			say(skew.Abs() <= 30*time.Second, "issuer %s: its clock differs from ours by %s", s.Name, skew)
+			skew := m.Ahead.Round(time.Second)
+			say(skew.Abs() <= max(s.Leeway, time.Second), "issuer %s: its clock differs from ours by %s", s.Name, skew)
+		}
+		if s.DiscoveryURL == "" {
+			for _, what := range jwks.Compare(ctx, client, s.Issuer) {
+				say(true, "issuer %s: warning: %s", s.Name, what)
+			}
 		}
 	}
 	cache := jwks.NewCache(jwks.Options{OnLoad: func(_ string, l jwks.Load) {
@@ -120,6 +129,10 @@ func liveIssuer(ctx context.Context, s jwks.Source, say func(bool, string, ...an
 	}})
 	cache.Configure([]jwks.Source{s})
 	_, err := cache.Keys(ctx, s.Name, "", "RS256", time.Time{})
+	if err != nil && s.Optional {
+		say(true, "issuer %s: no keys, so only its opaque tokens are good: %v", s.Name, err)
+		return
+	}
 	if err != nil && !errors.Is(err, jwks.ErrNoKey) {
 		say(false, "issuer %s: %v", s.Name, err)
 		return

@@ -82,6 +82,7 @@ func rowCHAL15(t *testing.T) {
 	seen, unseen := f.AT(nil), f.AT(map[string]any{"jti": "unseen"})
 	wantOK(t, f.do("GET", "/read", "Authorization", "Bearer "+seen))
 	stray := f.strayed("nobody-1")
+	f.sendToken(spoiled(f.AT(map[string]any{"jti": "other"}))) // the one that asks for the keys: R-10
 	refused(t, f, 401, "invalid_token", bare, func() *reply { return f.do("GET", "/read", "Authorization", "Bearer "+stray) })
 	counts := func() [3]int {
 		fetches := f.a.Hits("/jwks")

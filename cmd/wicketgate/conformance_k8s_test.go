@@ -256,7 +256,8 @@ func rowK8S06(t *testing.T) {
 			c.mu.Lock()
 			prepare(c, other.URL)
 			c.mu.Unlock()
-			f := c.guard(t, c.discovered(), nil)
+			listed := fmt.Sprintf(", hosts: [%q]", strings.TrimPrefix(other.URL, "https://"))
+			f := c.guard(t, c.discovered()+listed, nil)
 			before := f.upstream.count()
 			f.wantUndecided(t, f.sendToken(f.projected(nil, nil)), before)
 			for _, one := range other.seen() {
@@ -271,6 +272,20 @@ func rowK8S06(t *testing.T) {
 				t.Errorf("the API server saw %v", c.seen())
 			}
 		})
+	}
+}
+
+// Without a word of the operator's, the metadata names no other host.
+func TestForeignKeyHost(t *testing.T) {
+	c, other := newCluster(t), newCluster(t)
+	c.names(other.URL + "/openid/v1/jwks")
+	f := c.guard(t, c.discovered(), nil)
+	f.wantUndecided(t, f.sendToken(f.projected(nil, nil)), 0)
+	if seen := other.seen(); len(seen) != 0 {
+		t.Errorf("another host was asked: %v", seen)
+	}
+	if said := f.adminDo("/readyz?verbose").body; !strings.Contains(said, strings.TrimPrefix(other.URL, "https://")) || !strings.Contains(said, "issuers[].hosts") {
+		t.Errorf("readyz does not say what to do: %s", said)
 	}
 }
 

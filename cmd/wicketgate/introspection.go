@@ -39,7 +39,7 @@ func introspectionOf(c *config.File, index int, keys jwks.Source) (introspect.Se
 		Name: keys.Name, Issuer: keys.Issuer, DiscoveryURL: keys.DiscoveryURL, Endpoint: o.Endpoint,
 		Signed: o.Signed == "required", Algorithms: keys.Algorithms,
 		Method: authMethods[o.Auth], ClientID: o.ClientID, Cache: o.Cache, Grace: o.Grace, Timeout: o.Timeout,
-		RootCAs: keys.RootCAs, InsecureHTTP: keys.InsecureHTTP, CipherSuites: keys.CipherSuites,
+		Hosts: keys.Hosts, RootCAs: keys.RootCAs, InsecureHTTP: keys.InsecureHTTP, CipherSuites: keys.CipherSuites,
 	}
 	at := fmt.Sprintf("issuers[%d].introspection.", index)
 	var err error

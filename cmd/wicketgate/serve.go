@@ -190,6 +190,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	changed := make(chan struct{}, 1)
 	var background sync.WaitGroup
 	background.Go(func() { g.stores.keys.Run(ctx) })
+	background.Go(func() { g.watchClock(ctx, newClockWatch()) })
 	if file := g.file; g.path != "" {
 		background.Go(func() {
 			// The error is that of ctx: there is nothing else to end it.
@@ -322,6 +323,8 @@ func (g *gateway) needsRestart(file *config.File) error {
 		return errors.New("restart needed: dpop.replay changed, and a new store would forget which proofs were used")
 	case file.DPoP.MaxAge > old.DPoP.MaxAge:
 		return errors.New("restart needed: dpop.max_age grew, and proofs forgotten by now would be good again")
+	case old.CacheDir != file.CacheDir:
+		return errors.New("restart needed: cache_dir changed")
 	case renamed(old, file):
 		return errors.New("restart needed: a name in issuers now means another issuer; choose another name")
 	case old.Limits.HeaderSection != file.Limits.HeaderSection || old.Limits.Target != file.Limits.Target:

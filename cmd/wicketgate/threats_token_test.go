@@ -720,7 +720,7 @@ func threatJ43(t *testing.T) {
 			t.Fatalf("status %d", r.StatusCode)
 		}
 	}
-	if s.counters()[refusals(token.ReasonSignature)] != 500 || s.a.Hits("/jwks") != asked {
+	if s.counters()[refusals(token.ReasonSignature)] != 500 || s.a.Hits("/jwks") > asked+1 { // one, for a key under an old name: R-10
 		t.Errorf("%v refused, %d fetches of the keys", s.counters()[refusals(token.ReasonSignature)], s.a.Hits("/jwks")-asked)
 	}
 	if got := s.metric("wicketgate_token_cache_entries"); got != "1" {

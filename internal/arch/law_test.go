@@ -51,6 +51,7 @@ var wicketgate = law{
 		"policy":               1,
 		"token":                0,
 		"internal/fetch":       0,
+		"internal/keep":        0,
 		"validator/replay":     0,
 		"internal/devissuer":   0,
 	},
@@ -58,7 +59,7 @@ var wicketgate = law{
 	// built, and the product never imports them.
 	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/soak", "internal/wycheproof"},
 	mayImport: map[string][]string{
-		"jwks":                 {"token", "internal/fetch"},
+		"jwks":                 {"token", "internal/fetch", "internal/keep"},
 		"policy":               {"token"},
 		"validator/dpop":       {"token", "jwks", "validator/replay"},
 		"validator/introspect": {"token", "jwks", "internal/fetch"},
@@ -107,16 +108,16 @@ var wicketgate = law{
 	packageLines: 900,
 	raisedLines: map[string]budget{
 		"proxy":          {2800, "one decision and every HTTP front door that asks for it"},
-		"cmd/wicketgate": {3000, "a file for each command, and the wiring"},
+		"cmd/wicketgate": {3400, "a file for each command, and the wiring"},
 
 		"config":               {3350, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},
 		"validator":            {1150, "tokens that speak for themselves, those their issuer is asked about, and those a status list tells of"},
 		"policy":               {1050, "paths, routes, and each thing a route may ask of a caller, with what explain shows of it"},
-		"jwks":                 {1360, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in"},
+		"jwks":                 {1900, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1150, "one question with four ways to say who asks, two forms of its answer, and all ways in which nobody answers"},
-		"internal/telemetry":   {1370, "every metric and label in one place, and the access log"},
+		"internal/telemetry":   {1450, "every metric and label in one place, and the access log"},
 		"internal/soak":        {2800, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},
 	},
 	functionLines: 60,

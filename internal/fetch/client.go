@@ -52,6 +52,8 @@ type Body struct {
 	HasMaxAge   bool          // the server said so
 	ContentType string        // media type in lower case without parameters; empty when absent or malformed
 	Date        time.Time     // the server's clock; zero when it did not say
+	Age         time.Duration // how long the document was held by caches on the way
+	Ahead       time.Duration // by how much the server's clock is ahead of ours, give or take a second; 0 without Date
 }
 
 // StatusError is an answer with a status other than 200.
@@ -161,10 +163,12 @@ func (c *Client) send(req *http.Request) (*Body, error) {
 	if err := c.identify(req); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, inWords(err)
 	}
+	took := time.Since(began)
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, &StatusError{Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
@@ -183,6 +187,12 @@ func (c *Client) send(req *http.Request) (*Body, error) {
 	b.ContentType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	b.Date, _ = http.ParseTime(resp.Header.Get("Date"))
 	b.MaxAge, b.HasMaxAge = maxAge(resp.Header)
+	b.Age = spent(resp.Header)
+	if !b.Date.IsZero() {
+		// A date has no fractions, and was written about half-way; a cache passes on
+		// that of the origin (RFC 9111 section 4.2.3).
+		b.Ahead = b.Date.Add(time.Second / 2).Add(b.Age).Sub(began.Add(took / 2))
+	}
 	return b, nil
 }
 
@@ -204,10 +214,16 @@ func maxAge(h http.Header) (age time.Duration, said bool) {
 			}
 		}
 	}
-	if spent, err := strconv.ParseUint(h.Get("Age"), 10, 31); err == nil {
-		age = max(0, age-time.Duration(spent)*time.Second)
+	return max(0, age-spent(h)), said
+}
+
+// spent is how long the document was in other caches.
+func spent(h http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(h.Get("Age"), 10, 31)
+	if err != nil {
+		return 0
 	}
-	return age, said
+	return time.Duration(seconds) * time.Second
 }
 
 // ErrTimeout is wrapped by the error of a call that took too long.

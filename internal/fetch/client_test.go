@@ -319,3 +319,29 @@ func linkLocalDNS(t *testing.T) (address string) {
 	})
 	return conn.LocalAddr().String()
 }
+
+// The clock of the origin is told, also through a cache on the way.
+func TestClientAhead(t *testing.T) {
+	for name, test := range map[string]struct {
+		date, age string
+		ahead     time.Duration
+	}{
+		"right": {date(0), "", 0}, "ahead": {date(time.Minute), "", time.Minute}, "behind": {date(-time.Hour), "", -time.Hour},
+		"cached": {date(-10 * time.Minute), "600", 0}, "cached, behind": {date(-time.Hour), "600", -50 * time.Minute}, "no date": {"-", "", 0}, "odd age": {date(0), "x", 0},
+	} {
+		server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Date"] = []string{test.date}
+			if test.date == "-" {
+				w.Header()["Date"] = nil
+			}
+			w.Header().Set("Age", test.age)
+			fmt.Fprint(w, `{}`)
+		})
+		b, err := NewClient(ClientOptions{}).Get(t.Context(), server.URL, "*/*")
+		if err != nil || (b.Ahead-test.ahead).Abs() > 2*time.Second || b.Date.IsZero() != (test.date == "-") || b.Date.IsZero() && b.Ahead != 0 {
+			t.Errorf("%s: %+v, %v", name, b, err)
+		}
+	}
+}
+
+func date(ahead time.Duration) string { return time.Now().Add(ahead).UTC().Format(http.TimeFormat) }

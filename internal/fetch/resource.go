@@ -95,6 +95,16 @@ func New[T any](load Load[T], limits Limits) *Resource[T] {
 	return r
 }
 
+// Restore gives a Resource that has not loaded anything yet a value that was
+// loaded before, with the start of that load and what its Load returned. Run
+// loads it anew at once; until then, and while that fails, the value serves as
+// it would have, for as long as it would have. It must come before Run.
+func (r *Resource[T]) Restore(value T, loaded time.Time, fresh time.Duration) {
+	s := r.hold(value, loaded, fresh)
+	s.due = time.Time{}
+	r.state.Store(s)
+}
+
 // Get returns the value: the held one while it is fresh; the held one and a
 // load in the background while it is stale; else what the one load under way
 // brings, which goes on when ctx ends. After a failed load, and until the next
@@ -150,6 +160,23 @@ func (r *Resource[T]) Newer(ctx context.Context) (value T, loaded time.Time, ask
 		return value, loaded, true, err
 	}
 	return value, f.began, true, nil
+}
+
+// Again is Newer for a caller who holds himself back: MinGap does not count for
+// it, and it does not count for MinGap. Without a new value, value is that of
+// Peek.
+func (r *Resource[T]) Again(ctx context.Context) (T, error) {
+	r.mu.Lock()
+	if r.flight == nil {
+		r.start()
+	}
+	f := r.flight
+	r.mu.Unlock()
+	value, err := f.wait(ctx)
+	if err != nil {
+		value, _, _ = r.Peek()
+	}
+	return value, err
 }
 
 func (r *Resource[T]) force() *flight[T] {
@@ -254,6 +281,11 @@ func (r *Resource[T]) settle(began time.Time, value T, fresh time.Duration, err 
 		s.failures++
 		return &s
 	}
+	return r.hold(value, began, fresh)
+}
+
+// hold is the state after a load that brought value.
+func (r *Resource[T]) hold(value T, began time.Time, fresh time.Duration) *state[T] {
 	if fresh <= 0 {
 		fresh = r.limits.DefaultFresh
 	}
@@ -276,7 +308,7 @@ func (r *Resource[T]) backoff(failures int) time.Duration {
 	for ; failures > 0 && wait < r.limits.MaxBackoff; failures-- {
 		wait *= 2
 	}
-	return jitter(min(wait, r.limits.MaxBackoff), 0.2)
+	return jitter(min(wait, r.limits.MaxBackoff*5/6), 0.2) // never more than MaxBackoff
 }
 
 // jitter moves d by up to the given part of it, so that replicas started

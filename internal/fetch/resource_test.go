@@ -396,3 +396,86 @@ func BenchmarkGetFresh(b *testing.B) {
 		}
 	}
 }
+
+// a value from before serves by its own age, and is loaded anew at once.
+func TestRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		s.down.Store(true)
+		r := New(s.load, Limits{DefaultFresh: 10 * time.Minute, MaxStale: 24 * time.Hour})
+		r.Restore(7, time.Now().Add(-23*time.Hour), 0)
+		ctx, stop := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { r.Run(ctx) })
+		synctest.Wait()
+		if n := s.loads.Load(); n != 1 {
+			t.Errorf("%d loads", n)
+		}
+		for _, step := range []struct {
+			after time.Duration
+			want  int
+		}{{0, 7}, {59 * time.Minute, 7}, {time.Minute, 0}} {
+			time.Sleep(step.after)
+			if got, loaded, _ := r.Peek(); int(got) != step.want || time.Since(loaded) < 23*time.Hour {
+				t.Errorf("%v later: %v of %s ago", step.after, got, time.Since(loaded))
+			}
+			if got, err := r.Get(ctx); (err == nil) != (step.want != 0) || int(got) != step.want {
+				t.Errorf("%v later: %v, %v", step.after, got, err)
+			}
+		}
+		s.down.Store(false)
+		time.Sleep(30 * time.Second)
+		if got, loaded, err := r.Peek(); err != nil || time.Since(loaded) > time.Minute {
+			t.Errorf("when it is back: %v of %s ago, %v", got, time.Since(loaded), err)
+		}
+		stop()
+		run.Wait()
+	})
+}
+
+// A fresh one is served without a load by those who ask.
+func TestRestoreFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		r := New(s.load, Limits{DefaultFresh: 10 * time.Minute})
+		r.Restore(7, time.Now().Add(-9*time.Minute), 0)
+		if got, err := r.Get(t.Context()); err != nil || got != 7 || s.loads.Load() != 0 {
+			t.Errorf("%v, %v after %d loads", got, err, s.loads.Load())
+		}
+	})
+}
+
+// Again neither waits for the gap between forced loads nor uses it up.
+func TestAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		r := New(s.load, Limits{DefaultFresh: time.Hour, MinGap: 10 * time.Second})
+		for n, step := range []struct {
+			again, asked bool
+		}{{false, true}, {true, true}, {false, false}, {true, true}} {
+			before := s.loads.Load()
+			if step.again {
+				if _, err := r.Again(t.Context()); err != nil {
+					t.Error(err)
+				}
+			} else if _, _, _, err := r.Newer(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if got := s.loads.Load() - before; (got == 1) != step.asked {
+				t.Errorf("step %d: %d loads", n, got)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if _, err := r.Again(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, _, asked, _ := r.Newer(t.Context()); !asked {
+			t.Error("the gap was used up")
+		}
+		s.down.Store(true)
+		held, _, _ := r.Peek()
+		if got, err := r.Again(t.Context()); err == nil || got != held {
+			t.Errorf("%v, %v, want what is held", got, err)
+		}
+	})
+}

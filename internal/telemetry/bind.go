@@ -3,6 +3,7 @@ package telemetry
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -133,6 +134,10 @@ func (m *metrics) bindIssuer(name string) map[judgement]prometheus.Counter {
 	}
 	m.fetchDuration.WithLabelValues(name)
 	m.privateKeys.WithLabelValues(name)
+	m.issuerSkew.WithLabelValues(name)
+	for _, result := range jwks.CopyResults() {
+		m.copies.WithLabelValues(name, result)
+	}
 	judged := map[judgement]prometheus.Counter{}
 	for _, kind := range [...]string{kindBearer, kindDPoP, kindOpaque} {
 		m.expect(judged, name, kind, token.ReasonNone)
@@ -191,7 +196,7 @@ func (m *metrics) forget(old, now *bound) {
 	for name := range old.issuers {
 		if now.issuers[name] == nil {
 			drop(prometheus.Labels{"issuer": name}, m.validations, m.fetches, m.fetchDuration, m.fetchSuccess,
-				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys, m.questions, m.questionDuration, m.answersKept, m.paused)
+				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys, m.issuerSkew, m.copies, m.questions, m.questionDuration, m.answersKept, m.paused)
 			drop(prometheus.Labels{"issuer": name}, m.statuses.vectors()...)
 		}
 	}

@@ -147,6 +147,7 @@ func (t *Telemetry) KeysLoaded(issuer string, l jwks.Load) {
 		t.metrics.loaded(issuer, l, private)
 	}
 	t.logLoad(issuer, l, private)
+	t.logSkew(issuer, l.Skew)
 }
 
 func (m *metrics) loaded(issuer string, l jwks.Load, private int) {
@@ -163,6 +164,7 @@ func (m *metrics) loaded(issuer string, l jwks.Load, private int) {
 	m.fetches.WithLabelValues(issuer, result).Inc()
 	m.fetchSuccess.WithLabelValues(issuer).Set(seconds(l.At))
 	m.keys.WithLabelValues(issuer).Set(float64(l.Keys))
+	m.issuerSkew.WithLabelValues(issuer).Set(l.Skew.Ahead.Seconds())
 	m.skippedKeys.WithLabelValues(issuer).Set(float64(len(l.Skipped)))
 }
 

@@ -37,6 +37,9 @@ type metrics struct {
 	skippedKeys   *prometheus.GaugeVec
 	privateKeys   *prometheus.CounterVec
 	unknownKeys   *prometheus.CounterVec
+	issuerSkew    *prometheus.GaugeVec
+	copies        *prometheus.CounterVec
+	clockJumps    *prometheus.CounterVec
 
 	questions        *prometheus.CounterVec
 	questionDuration *prometheus.HistogramVec
@@ -67,6 +70,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeIssuers(f)
 	m.makeIntrospection(f)
 	m.statuses = makeStatuses(f)
+	m.makeClocks(f)
 	m.makeProcess(f)
 	return m
 }

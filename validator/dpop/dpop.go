@@ -50,6 +50,10 @@ type Options struct {
 	// that only this process can have given out was not used before it.
 	Since time.Time
 
+	// Horizon refuses proofs that may have been forgotten because the wall clock
+	// was set back; nil for none. It outlives a Verifier.
+	Horizon *Horizon
+
 	// Nonces is where the nonces of credentials that need one come from; nil for
 	// one that no other Verifier shares.
 	Nonces *Nonces
@@ -163,6 +167,7 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if !first {
 		return "", refuse(token.ReasonDPoPReplay)
 	}
+	v.options.Horizon.took(said.issued)
 	if v.options.OnSkew != nil {
 		v.options.OnSkew(said.issued.Sub(now))
 	}
@@ -246,7 +251,7 @@ func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]
 	if !ok {
 		return said, refuse(token.ReasonDPoPTime)
 	}
-	if issued.Before(v.options.Since) && !said.nonce.own {
+	if issued.Before(v.options.Since) && !said.nonce.own || v.options.Horizon.hides(issued) {
 		return said, tooEarly(cred)
 	}
 	said.id, said.issued = id, issued

@@ -51,6 +51,7 @@ type Server struct {
 	Grace   time.Duration // how much longer one stands in while the server cannot be asked; 0 for not at all
 	Timeout time.Duration // of a question; 0 for 2 s
 
+	Hosts        []string // as in jwks.Source
 	RootCAs      *x509.CertPool
 	InsecureHTTP bool
 	CipherSuites []uint16
@@ -62,7 +63,7 @@ func (s *Server) equal(o *Server) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.Endpoint == o.Endpoint && s.DiscoveryURL == o.DiscoveryURL &&
 		s.Method == o.Method && s.ClientID == o.ClientID && s.Secret == o.Secret && s.Cache == o.Cache && s.Grace == o.Grace &&
 		s.Timeout == o.Timeout && s.InsecureHTTP == o.InsecureHTTP && s.Signed == o.Signed && slices.Equal(s.Algorithms, o.Algorithms)
-	return plain && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
+	return plain && slices.Equal(s.Hosts, o.Hosts) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
 }
 
 func sameCertificate(a, b *tls.Certificate) bool {
@@ -127,7 +128,7 @@ func (s *server) discover(ctx context.Context) (string, time.Duration, error) {
 	case strings.HasPrefix(m.URL, "https:") && !strings.HasPrefix(endpoint, "https:"):
 		return "", 0, errPlain
 	}
-	return endpoint, 0, nil
+	return endpoint, 0, jwks.CheckHost("introspection_endpoint", endpoint, []string{s.Issuer, s.DiscoveryURL}, s.Hosts)
 }
 
 // ask is one question, if it may be asked now.
