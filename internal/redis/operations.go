@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/base64"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -145,23 +146,37 @@ func (c *Client) Subscribe(ctx context.Context, channel string, got func(message
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
 	for ctx.Err() == nil {
-		if s := c.current.Load(); s != nil && s.trusted() {
-			listening := rueidis.WithOnSubscriptionHook(ctx, func(p rueidis.PubSubSubscription) {
-				if p.Kind == "subscribe" {
-					got("")
-				}
-			})
-			_ = s.client.Receive(listening, s.client.B().Subscribe().Channel(c.options.Prefix+channel).Build(), func(m rueidis.PubSubMessage) {
-				if m.Message != "" && len(m.Message) <= MaxValue {
-					got(m.Message)
-				}
-			})
-			c.awake()
-		}
-		rest(ctx, shortest)
+		c.listen(ctx, channel, got)
+		rest(ctx, shortest+rand.N(longest/2))
 	}
 	if c.ctx.Err() != nil {
 		return ErrClosed
 	}
 	return ctx.Err()
+}
+
+// listen hands on messages over a connection of its own, until it ends. It is
+// asked for a sign of life each second, since a dead one is as silent as a
+// channel without news.
+func (c *Client) listen(ctx context.Context, channel string, got func(message string)) {
+	s := newSession(&c.options)
+	o := c.settings(s)
+	o.Dialer.KeepAlive = interval
+	client, err := rueidis.NewClient(o)
+	s.client = client
+	defer s.close()
+	if err != nil {
+		return
+	}
+	defer context.AfterFunc(ctx, s.cut)()
+	listening := rueidis.WithOnSubscriptionHook(ctx, func(p rueidis.PubSubSubscription) {
+		if p.Kind == "subscribe" {
+			got("")
+		}
+	})
+	_ = client.Receive(listening, client.B().Subscribe().Channel(c.options.Prefix+channel).Build(), func(m rueidis.PubSubMessage) {
+		if m.Message != "" && len(m.Message) <= MaxValue {
+			got(m.Message)
+		}
+	}) // whatever ended it, the caller wants another one
 }

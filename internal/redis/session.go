@@ -37,22 +37,24 @@ type session struct {
 	peers map[string]bool // remote addresses of sentinels
 }
 
-// connect makes a session, or fails within about two seconds.
-func (c *Client) connect() (*session, error) {
-	s := &session{options: &c.options, conns: make(map[*connection]struct{}), peers: make(map[string]bool)}
+func newSession(o *Options) *session {
+	s := &session{options: o, conns: make(map[*connection]struct{}), peers: make(map[string]bool)}
 	s.checked.Store(-1)
-	for i := range parts(c.options.Cluster) {
+	for i := range parts(o.Cluster) {
 		s.epochs = append(s.epochs, s.replayKey(i, "epoch"))
 	}
+	return s
+}
+
+// connect makes a session, or fails within about two seconds.
+func (c *Client) connect() (*session, error) {
+	s := newSession(&c.options)
 	client, err := rueidis.NewClient(c.settings(s))
+	s.client = client
 	if err != nil {
-		if client != nil {
-			s.client = client
-		}
 		s.close()
 		return nil, plain(err)
 	}
-	s.client = client
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	if err := s.judge(ctx); err != nil {
@@ -158,8 +160,11 @@ func (s *session) dial(ctx, life context.Context, address string, t *tls.Config)
 	if err != nil {
 		return nil, err
 	}
-	known := &connection{Conn: conn, session: s}
-	known.stop = context.AfterFunc(life, func() { _ = conn.Close() })
+	known := &connection{Conn: conn, session: s, raw: conn}
+	if secure, ok := conn.(*tls.Conn); ok {
+		known.raw = secure.NetConn() // closing it does not wait to say goodbye
+	}
+	known.stop = context.AfterFunc(life, func() { _ = known.raw.Close() })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[known] = struct{}{}
@@ -174,6 +179,7 @@ func (s *session) dial(ctx, life context.Context, address string, t *tls.Config)
 // connection is one that its session can end.
 type connection struct {
 	net.Conn
+	raw     net.Conn
 	session *session
 	stop    func() bool
 }
@@ -186,14 +192,19 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
+// cut ends the connections.
+func (s *session) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		_ = conn.raw.Close()
+	}
+}
+
 // close ends the connections first, so that rueidis does not wait for answers
 // of a server that gives none.
 func (s *session) close() {
-	s.mu.Lock()
-	for conn := range s.conns {
-		_ = conn.Conn.Close()
-	}
-	s.mu.Unlock()
+	s.cut()
 	if s.client != nil {
 		s.client.Close()
 	}
