@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,20 +21,33 @@ const (
 
 // server is a redis-server that can be killed and started again.
 type server struct {
-	t       *testing.T
+	t       testing.TB
 	port    string
 	dir     string
 	process *exec.Cmd
 }
 
-func startServer(t *testing.T, options ...string) *server {
+func startServer(t testing.TB, options ...string) *server {
 	t.Helper()
-	_, port, err := net.SplitHostPort(free(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: port, dir: t.TempDir()}
+	s := newServer(t)
 	s.start(options...)
+	return s
+}
+
+// newServer has a port that leaves room for the bus of a cluster, 10000 above.
+func newServer(t testing.TB) *server {
+	t.Helper()
+	s := &server{t: t, dir: t.TempDir()}
+	for n := 65536; n > 55000; {
+		_, port, err := net.SplitHostPort(free(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err = strconv.Atoi(port); err != nil {
+			t.Fatal(err)
+		}
+		s.port = port
+	}
 	t.Cleanup(func() { s.kill() })
 	return s
 }
@@ -47,9 +61,12 @@ func (s *server) start(options ...string) {
 		"--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--enable-debug-command", "yes",
 		"--user", user, "on", ">" + secret,
 	}, strings.Fields(rights)...)
-	arguments = append(arguments, options...)
+	s.execute(append(arguments, options...))
+}
+
+func (s *server) execute(arguments []string) {
+	s.t.Helper()
 	s.process = exec.Command("redis-server", arguments...)
-	s.process.Stdout = nil
 	if err := s.process.Start(); err != nil {
 		s.t.Fatalf("redis-server of Debian is needed: %v", err)
 	}
@@ -70,6 +87,9 @@ func (s *server) signal(sig os.Signal) {
 }
 
 func (s *server) kill() {
+	if s.process == nil || s.process.Process == nil {
+		return
+	}
 	_ = s.process.Process.Kill()
 	_ = s.process.Wait()
 }
@@ -92,7 +112,7 @@ func (s *server) do(arguments ...string) string {
 }
 
 // free is an address that nobody listens at.
-func free(t *testing.T) string {
+func free(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,7 +123,7 @@ func free(t *testing.T) string {
 }
 
 // until polls for what another process does.
-func until(t *testing.T, what string, done func() bool) {
+func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
