@@ -25,6 +25,8 @@ func open(t testing.TB, o redis.Options) *redis.Client {
 	return c
 }
 
+func password() (string, error) { return secret, nil }
+
 // once uses n identifiers twice: the first time passes, the second does not.
 func once(t *testing.T, one, two *redis.Client, n int) (last [32]byte) {
 	t.Helper()
@@ -46,13 +48,14 @@ func TestCluster(t *testing.T) {
 	var servers []*server
 	for range 3 {
 		s := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		s.do("ACL", "SETUSER", user, "+cluster|slots", "+cluster|shards")
 		servers, nodes = append(servers, s), append(nodes, s.address())
 	}
 	servers[0].do(append(append([]string{"--cluster", "create"}, nodes...), "--cluster-yes")...)
 	until(t, "the cluster is whole", func() bool {
 		return strings.Contains(servers[0].do("CLUSTER", "INFO"), "cluster_state:ok") && strings.Contains(servers[2].do("CLUSTER", "INFO"), "cluster_state:ok")
 	})
-	o := redis.Options{Addresses: nodes[:1], Cluster: true}
+	o := redis.Options{Addresses: nodes[:1], Cluster: true, Username: user, Password: password}
 	once(t, open(t, o), open(t, o), 300)
 	for i, s := range servers {
 		if keys := s.do("DBSIZE"); keys == "0" {
@@ -71,7 +74,10 @@ func TestSentinelFailover(t *testing.T) {
 	for range 3 {
 		sentinels = append(sentinels, startSentinel(t, master))
 	}
-	o := redis.Options{Addresses: sentinels, SentinelMaster: "main"}
+	for _, s := range []*server{master, replica} {
+		s.do("ACL", "SETUSER", user, "+role")
+	}
+	o := redis.Options{Addresses: sentinels, SentinelMaster: "main", Username: user, Password: password}
 	one, two := open(t, o), open(t, o)
 	last := once(t, one, two, 50)
 	_, before, err := one.First(context.Background(), last, time.Minute)
