@@ -49,7 +49,7 @@ func TestPostUnanswered(t *testing.T) {
 					test.handler(w, r)
 				}
 			})
-			c := NewClient(ClientOptions{Timeout: 300 * time.Millisecond, KeepAlive: true})
+			c := NewClient(ClientOptions{Timeout: time.Second, KeepAlive: true})
 			defer c.CloseIdle()
 			if _, err := c.Post(t.Context(), server.URL, url.Values{"a": {"b"}}, nil); err != nil {
 				t.Fatal(err)
