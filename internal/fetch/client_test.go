@@ -126,7 +126,7 @@ func TestClientRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := serve(t, test.handler)
-			c := NewClient(ClientOptions{MaxBody: 4096, Timeout: 300 * time.Millisecond})
+			c := NewClient(ClientOptions{MaxBody: 4096, Timeout: time.Second})
 			b, err := c.Get(t.Context(), server.URL, "*/*")
 			if err == nil {
 				t.Fatalf("accepted %d octets", len(b.Bytes))

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"sync/atomic"
 	"testing"
@@ -48,7 +49,7 @@ func TestPostUnanswered(t *testing.T) {
 					test.handler(w, r)
 				}
 			})
-			c := NewClient(ClientOptions{Timeout: 300 * time.Millisecond, KeepAlive: true})
+			c := NewClient(ClientOptions{Timeout: time.Second, KeepAlive: true})
 			defer c.CloseIdle()
 			if _, err := c.Post(t.Context(), server.URL, url.Values{"a": {"b"}}, nil); err != nil {
 				t.Fatal(err)
@@ -58,6 +59,26 @@ func TestPostUnanswered(t *testing.T) {
 				t.Errorf("%v after %d questions", err, hits.Load())
 			}
 		})
+	}
+}
+
+// TestPostReset cuts the connection once the answer began.
+func TestPostReset(t *testing.T) {
+	began := make(chan struct{})
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+		<-began
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	})
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() { close(began) }})
+	if _, err := NewClient(ClientOptions{}).Post(ctx, server.URL, nil, nil); err == nil || errors.Is(err, ErrUnanswered) {
+		t.Error(err)
 	}
 }
 

@@ -56,6 +56,22 @@ func TestRetry(t *testing.T) {
 	})
 }
 
+// TestProbeOnce: the question that finds out whether a server is back is not
+// asked again.
+func TestProbeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, e := newTest(t, Server{})
+		e.say("", errors.New("down"))
+		for i := range failuresToOpen {
+			want(t, c, fmt.Sprint(i), token.ReasonIntrospectionUnavailable)
+		}
+		time.Sleep(openTime)
+		e.say("", errLost)
+		want(t, c, "raw", token.ReasonIntrospectionUnavailable)
+		wantAsked(t, e, failuresToOpen+1)
+	})
+}
+
 // TestRetryInTime: the second try has what is left of the time.
 func TestRetryInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -93,7 +109,7 @@ func TestRetryAsserts(t *testing.T) {
 // TestHalfFails opens the breaker on a server that fails every other question,
 // but for no fewer than twenty of them, nor for some that are long ago.
 func TestHalfFails(t *testing.T) {
-	ask := func(t *testing.T, c *Client, e *endpoint, n int, pause time.Duration, fails func(int) bool) {
+	ask := func(t *testing.T, c *Client, e *endpoint, n, burst int, pause time.Duration, fails func(int) bool) {
 		t.Helper()
 		for i := range n {
 			e.say(`{"active":true}`, nil)
@@ -101,27 +117,31 @@ func TestHalfFails(t *testing.T) {
 				e.say("", errors.New("down"))
 			}
 			_, _ = introspect(t, c, fmt.Sprint(time.Now(), i))
-			time.Sleep(pause)
+			if i%burst == burst-1 {
+				time.Sleep(pause)
+			}
 		}
 	}
 	half := func(i int) bool { return i%2 == 1 }
 	for name, test := range map[string]struct {
 		n     int
+		burst int
 		pause time.Duration
 		fails func(int) bool
 		open  bool
 	}{
-		"half":         {20, 0, half, true},
-		"too few":      {19, 0, half, false},
-		"less":         {300, 0, func(i int) bool { return i%5 < 2 }, false},
-		"in 10 s":      {20, 500 * time.Millisecond, half, true},
-		"not in 10 s":  {200, 600 * time.Millisecond, half, false},
-		"all, at last": {20, 10 * time.Second, func(int) bool { return true }, true},
+		"half":         {20, 1, 0, half, true},
+		"too few":      {19, 1, 0, half, false},
+		"less":         {300, 1, 0, func(i int) bool { return i%5 < 2 }, false},
+		"in 10 s":      {20, 1, 500 * time.Millisecond, half, true},
+		"not in 10 s":  {200, 1, 600 * time.Millisecond, half, false},
+		"bursts":       {200, 10, 13 * time.Second, half, false},
+		"all, at last": {20, 1, 10 * time.Second, func(int) bool { return true }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, e := newTest(t, Server{})
-				ask(t, c, e, test.n, test.pause, test.fails)
+				ask(t, c, e, test.n, test.burst, test.pause, test.fails)
 				if open := c.servers["as"].breaker.open; open != test.open {
 					t.Errorf("open: %t", open)
 				}
