@@ -42,6 +42,32 @@ func once(t *testing.T, one, two *redis.Client, n int) (last [32]byte) {
 	return last
 }
 
+func TestUnixSocketAndDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "redis.sock")
+	s := startServer(t, "--unixsocket", path)
+	s.do("ACL", "SETUSER", user, "+select")
+	o := redis.Options{Addresses: []string{path}, Database: 3, Username: user, Password: password}
+	one := open(t, o)
+	once(t, one, one, 10)
+	if keys := s.do("-n", "3", "DBSIZE"); keys != "11" {
+		t.Errorf("database 3 holds %s keys, want 10 and the epoch", keys)
+	}
+}
+
+// A server that may evict is connected to, and said to be unsafe.
+func TestEvictingServerIsUnsafe(t *testing.T) {
+	s := startServer(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	c := open(t, redis.Options{Addresses: []string{s.address()}, Username: user, Password: password})
+	if w := c.State().Warning; !strings.Contains(w, "maxmemory-policy is allkeys-lru") {
+		t.Errorf("warning %q", w)
+	}
+	s.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+	c = open(t, redis.Options{Addresses: []string{s.address()}, Username: user, Password: password})
+	if w := c.State().Warning; w != "" {
+		t.Errorf("warning %q", w)
+	}
+}
+
 // A cluster of three: identifiers spread over all of them.
 func TestCluster(t *testing.T) {
 	var nodes []string

@@ -3,7 +3,10 @@ package redis
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -283,6 +286,35 @@ func TestCodeOfARefusal(t *testing.T) {
 	} {
 		if got := code(refusal); got != want {
 			t.Errorf("code(%q) = %q, want %q", refusal, got, want)
+		}
+	}
+}
+
+// TLS: a server is believed when a known authority vouches for its name.
+func TestTLS(t *testing.T) {
+	https := httptest.NewTLSServer(nil) // it has a certificate for 127.0.0.1
+	t.Cleanup(https.Close)
+	server := miniredis.NewMiniRedis()
+	if err := server.StartTLS(&tls.Config{Certificates: https.TLS.Certificates}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	known := x509.NewCertPool()
+	known.AddCert(https.Certificate())
+	c := open(t, Options{Addresses: []string{server.Addr()}, TLS: &tls.Config{RootCAs: known}})
+	connected(t, c)
+	if first, _, err := c.First(context.Background(), used("a"), time.Minute); err != nil || !first {
+		t.Errorf("%v, %v", first, err)
+	}
+	for name, o := range map[string]*tls.Config{
+		"an unknown authority": {RootCAs: x509.NewCertPool()},
+		"another name":         {RootCAs: known, ServerName: "redis.invalid"},
+		"plain text":           nil,
+	} {
+		stranger := open(t, Options{Addresses: []string{server.Addr()}, TLS: o, Timeout: 50 * time.Millisecond})
+		until(t, name+" is refused", func() bool { err := stranger.State().Err; return err != nil && !errors.Is(err, ErrUnavailable) })
+		if stranger.State().Connected {
+			t.Errorf("%s: connected", name)
 		}
 	}
 }
