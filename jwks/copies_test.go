@@ -124,7 +124,7 @@ func TestCopyIsBoundToItsSource(t *testing.T) {
 func TestCopyForm(t *testing.T) {
 	as := start(t, devissuer.Options{})
 	source := of(as)
-	key := string(jwkFor("ES256").with(members{"kid": "a"}).text())
+	key := jwkFor("ES256").with(members{"kid": "a"}).text()
 	now := time.Now()
 	form := func(settings string, loaded time.Time, keys string) string {
 		return fmt.Sprintf(`{"settings":%q,"loaded":%q,"fresh":1,"keys":%s}`, settings, loaded.Format(time.RFC3339Nano), keys)
@@ -138,7 +138,7 @@ func TestCopyForm(t *testing.T) {
 		"no JSON": {"x", false}, "no keys": {form(settings, now, "null"), false}, "no date": {`{"settings":"` + settings + `","keys":[]}`, false},
 		"too old": {form(settings, now.Add(-24*time.Hour), "["+key+"]"), false}, "almost too old": {form(settings, now.Add(-24*time.Hour+time.Minute), "["+key+"]"), true},
 		"ahead": {form(settings, now.Add(2*time.Minute), "["+key+"]"), false}, "other settings": {form("x", now, "["+key+"]"), false},
-		"private": {form(settings, now, `[`+string(jwkFor("ES256").with(members{"d": "AAAA"}).text())+`]`), false}, "symmetric": {form(settings, now, `[{"kty":"oct","k":"AAAA"}]`), false},
+		"private": {form(settings, now, `[`+jwkFor("ES256").with(members{"d": "AAAA"}).text()+`]`), false}, "symmetric": {form(settings, now, `[{"kty":"oct","k":"AAAA"}]`), false},
 		"weak": {form(settings, now, `[{"kty":"RSA","n":"AQAB","e":"AQAB"}]`), false}, "keys twice": {strings.TrimSuffix(form(settings, now, "["+key+"]"), "}") + `,"keys":[]}`, false},
 	} {
 		dir := filepath.Join(t.TempDir(), "keys")
