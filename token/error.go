@@ -97,6 +97,7 @@ const (
 	ReasonKind       Reason = "kind"
 	ReasonAudience   Reason = "audience"
 	ReasonInactive   Reason = "inactive"
+	ReasonRevoked    Reason = "revoked"
 
 	ReasonConfirmation  Reason = "confirmation"
 	ReasonMTLSBinding   Reason = "mtls_binding"
@@ -130,6 +131,7 @@ const (
 	ReasonReplayUnavailable Reason = "replay_unavailable"
 
 	ReasonIntrospectionUnavailable Reason = "introspection_unavailable"
+	ReasonRevocationUnavailable    Reason = "revocation_unavailable"
 
 	ReasonInternal Reason = "internal"
 )
@@ -169,6 +171,7 @@ var Reasons = []struct {
 	{ReasonKind, "this kind of token is not an access token"},
 	{ReasonAudience, "the access token is not for this resource"},
 	{ReasonInactive, "the access token is not active"},
+	{ReasonRevoked, "the access token was revoked"},
 	{ReasonConfirmation, "the access token is bound in a way that is not supported"},
 	{ReasonMTLSBinding, "the access token is bound to another client certificate"},
 	{ReasonDPoPBinding, "the access token and the DPoP key do not belong together"},
@@ -198,6 +201,7 @@ var Reasons = []struct {
 	{ReasonKeysUnavailable, "the issuer's keys are not available"},
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
 	{ReasonIntrospectionUnavailable, "the issuer cannot be asked about the access token"},
+	{ReasonRevocationUnavailable, "it cannot be told whether the access token was revoked"},
 	{ReasonInternal, "the request could not be decided"},
 }
 

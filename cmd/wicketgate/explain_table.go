@@ -37,6 +37,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonAudience:   {"audience", "RFC 9068 section 4", "resources[].audiences"},
 
 	token.ReasonInactive: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
+	token.ReasonRevoked:  {"deny rules", "", "revocation"},
 
 	token.ReasonConfirmation:  {"confirmation", "RFC 7800 section 3.1", ""},
 	token.ReasonMTLSBinding:   {"client certificate", "RFC 8705 section 3", "tls.client_auth, mtls"},
@@ -70,6 +71,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay.max_entries"},
 
 	token.ReasonIntrospectionUnavailable: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
+	token.ReasonRevocationUnavailable:    {"deny rules", "", "revocation"},
 
 	token.ReasonInternal: {"a fault of the gate", "", ""},
 }

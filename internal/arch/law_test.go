@@ -51,6 +51,8 @@ var wicketgate = law{
 		"token":                0,
 		"internal/fetch":       0,
 		"validator/replay":     0,
+		"validator/revoke":     1,
+		"validator/signals":    2,
 		"internal/devissuer":   0,
 	},
 	// The root holds tests of the documents only; the others measure and try what is
@@ -61,6 +63,8 @@ var wicketgate = law{
 		"policy":               {"token"},
 		"validator/dpop":       {"token", "jwks", "validator/replay"},
 		"validator/introspect": {"token", "jwks", "internal/fetch"},
+		"validator/revoke":     {"token"},
+		"validator/signals":    {"token", "jwks", "validator/revoke"},
 		"proxy":                {"token", "policy", "proxy/clientcert"},
 		"proxy/clientcert":     {"token"},
 	},
@@ -84,8 +88,8 @@ var wicketgate = law{
 		{path: "github.com/lestrrat-go/jwx/v2/jwt/...", why: "our own parser and checks decide, jwx reads keys only (docs/decisions/0001)"},
 		{path: "github.com/lestrrat-go/jwx/v2/jws/...", why: "signatures are checked by the standard library (docs/decisions/0001)"},
 		{path: "github.com/lestrrat-go/jwx/v2/jwe/...", why: "there is no encryption here (docs/decisions/0001)"},
-		{path: "os", in: []string{"token", "policy", "validator", "validator/dpop", "validator/introspect"}, why: "what decides reads no files"},
-		{path: "net", in: []string{"token", "policy", "validator/dpop"}, why: "what decides asks nobody"},
+		{path: "os", in: []string{"token", "policy", "validator", "validator/dpop", "validator/introspect", "validator/revoke", "validator/signals"}, why: "what decides reads no files"},
+		{path: "net", in: []string{"token", "policy", "validator/dpop", "validator/revoke"}, why: "what decides asks nobody"},
 		// net/http asks for a *log.Logger where it has something to say.
 		{path: "log", why: "lower packages report through a func field, internal/telemetry logs", except: []string{"internal/telemetry", "cmd/wicketgate", "proxy", "internal/devissuer"}},
 		{path: "log/slog", why: "zap logs, in internal/telemetry", except: []string{"internal/telemetry"}},

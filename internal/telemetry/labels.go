@@ -147,7 +147,7 @@ var (
 	lateReasons = []token.Reason{
 		token.ReasonClaim, token.ReasonKind, token.ReasonExpired, token.ReasonNotYet, token.ReasonIssuedAt,
 		token.ReasonLifetime, token.ReasonAudience, token.ReasonMTLSBinding, token.ReasonDPoPBinding,
-		token.ReasonInactive, token.ReasonIntrospectionUnavailable,
+		token.ReasonInactive, token.ReasonIntrospectionUnavailable, token.ReasonRevoked, token.ReasonRevocationUnavailable,
 	}
 	opaqueReasons = []token.Reason{
 		token.ReasonTooLong, token.ReasonClaim, token.ReasonAudience, token.ReasonConfirmation, token.ReasonInactive,
