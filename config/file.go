@@ -24,6 +24,7 @@ type File struct {
 	Preset         string         `yaml:"preset" enum:"fapi" doc:"A set of rules for the whole file: fapi holds it to the FAPI 2.0 security profile; default none."`
 	DPoP           DPoP           `yaml:"dpop" doc:"Which DPoP proofs are good (RFC 9449)."`
 	MTLS           MTLS           `yaml:"mtls" doc:"Where client certificates come from that tokens are bound to (RFC 8705)."`
+	Revocation     Revocation     `yaml:"revocation" doc:"Which tokens are refused before their end; default none."`
 	Cache          Cache          `yaml:"cache" doc:"What is remembered of verified tokens."`
 	Limits         Limits         `yaml:"limits" doc:"Bounds on one request."`
 	Timeouts       Timeouts       `yaml:"timeouts" doc:"How long to wait for clients and upstreams."`
