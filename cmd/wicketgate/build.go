@@ -26,6 +26,7 @@ type stores struct {
 	replays   *replay.Memory
 	nonces    *dpop.Nonces
 	answers   *introspect.Client // about tokens
+	denials   *denials
 	upstreams *proxy.Upstreams
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
@@ -45,6 +46,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	}
 	s.keys = jwks.NewCache(o)
 	s.answers = newIntrospection(metrics)
+	s.denials = newDenials(c, metrics)
 	return s
 }
 
@@ -55,7 +57,8 @@ type plan struct {
 	asked     []introspect.Server
 	issuers   []string // names
 	validator *validator.Validator
-	nonces    []byte // the secret they are made with; nil for the process's own
+	signals   *signalsPlan // nil where no events are received
+	nonces    []byte       // the secret they are made with; nil for the process's own
 }
 
 // build compiles a configuration. It asks nobody anything, so that check can
@@ -66,6 +69,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	var problems []error
 	parts := validator.Parts{
 		Keys: s.keys, Introspector: s.answers, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
+		Denials: s.denials.rules,
 	}
 	for i, issuer := range c.Issuers {
 		p.issuers = append(p.issuers, issuer.Name)
@@ -84,6 +88,12 @@ func build(c *config.File, s *stores) (*plan, error) {
 		}
 	}
 	var err error
+	if p.signals, err = signalsOf(c); err != nil {
+		problems = append(problems, err)
+	}
+	if err := s.denials.load(c); err != nil {
+		problems = append(problems, err)
+	}
 	if p.nonces, err = nonceSecret(c); err != nil {
 		problems = append(problems, err)
 	}

@@ -43,6 +43,11 @@ type metrics struct {
 	answersKept      *prometheus.CounterVec
 	paused           *prometheus.GaugeVec
 
+	rules        *prometheus.GaugeVec
+	ruleUpdates  *prometheus.CounterVec
+	rulesSuccess *prometheus.GaugeVec
+	signals      *prometheus.CounterVec
+
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -64,6 +69,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeValidations(f)
 	m.makeIssuers(f)
 	m.makeIntrospection(f)
+	m.makeRevocation(f)
 	m.makeProcess(f)
 	return m
 }
