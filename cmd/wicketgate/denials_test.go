@@ -151,3 +151,87 @@ func TestRevocationNeedsRestart(t *testing.T) {
 		t.Error("the log does not say why")
 	}
 }
+
+// command runs wicketgate revoke on the fixture's configuration.
+func (d *denying) command(args ...string) (code int, said string) {
+	var out lockedBuffer
+	code = run(&app{ctx: d.t.Context(), stdout: &out, stderr: &out, env: func(string) (string, bool) { return "", false }},
+		append([]string{"revoke", "--config", d.config}, args...))
+	return code, out.String()
+}
+
+func TestRevokeInFile(t *testing.T) {
+	d := newDenying(t, inFile, nil)
+	raw, other := d.AT(changes{"sub": "alice"}), d.AT(changes{"sub": "bob"})
+	d.passes(t, d.sendToken(raw))
+	code, said := d.command("--iss", d.a.Identifier(), "--sub", "alice", "--issued-before", "now", "--until", "1h")
+	id, rule, _ := strings.Cut(strings.TrimSpace(said), " ")
+	if code != 0 || !strings.Contains(rule, `"sub":"alice","issued_before":"`) {
+		t.Fatalf("%d %s", code, said)
+	}
+	eventually(t, "the rule", func() bool { return d.series(`revocation_rules{source="file"}`) == "1" })
+	d.denied(t, raw)
+	d.passes(t, d.sendToken(other))
+	if code, said = d.command("--list"); code != 0 || said != id+" "+rule+"\n" {
+		t.Errorf("%d %s", code, said)
+	}
+	for _, wrong := range [][]string{
+		{"--remove", "nobody"}, {"--sub", "alice"}, {"--iss", d.a.Identifier()}, {"--iss", d.a.Identifier() + "/", "--sub", "alice"},
+		{"--iss", d.a.Identifier(), "--sub", "alice", "--until", "soon"}, {"--iss", d.a.Identifier(), "--issued-before", "yesterday"},
+	} {
+		if code, said = d.command(wrong...); code != exitFailed || !strings.HasPrefix(said, "wicketgate: ") {
+			t.Errorf("%v: %d %s", wrong, code, said)
+		}
+	}
+	if code, said = d.command("--remove", id); code != 0 {
+		t.Fatalf("%d %s", code, said)
+	}
+	eventually(t, "the rule to go", func() bool { return d.series(`revocation_rules{source="file"}`) == "0" })
+	d.passes(t, d.sendToken(raw))
+	if text, err := os.ReadFile(d.rules); err != nil || string(text) != "# nobody yet\n" {
+		t.Errorf("%q %v", text, err)
+	}
+}
+
+func TestSignalsAreKept(t *testing.T) {
+	kept := t.TempDir() + "/signals.jsonl"
+	raw := ""
+	for _, torn := range []string{"", `{"iss":"https://a`} {
+		r := newReceiving(t, `, file: "`+kept+`"`)
+		if raw != "" {
+			if r.gateway.stores.denials.rules.Len() != 1 {
+				t.Error("forgotten over a restart")
+			}
+			continue
+		}
+		raw = r.AT(changes{"sub": "alice"})
+		event := r.event(accountDisabled, changes{}, changes{"sub_id": r.about("alice")})
+		r.accepted(t, r.push(event))
+		r.denied(t, raw)
+		file, err := os.OpenFile(kept, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = file.WriteString(torn + `{"iss":"cut`)
+		_ = file.Close()
+	}
+	t.Run("cannot be kept", func(t *testing.T) {
+		r := newReceiving(t, `, file: "`+t.TempDir()+`/no/such/folder"`)
+		got := r.push(r.event(accountDisabled, changes{}, changes{"sub_id": r.about("alice")}))
+		if got.StatusCode != 503 || got.Header.Get("Retry-After") == "" || got.body != "" {
+			t.Errorf("%d %s", got.StatusCode, got.body)
+		}
+	})
+	t.Run("keys out of reach", func(t *testing.T) {
+		r := newReceiving(t, "")
+		renewed := r.eventOf(accountDisabled, changes{}, changes{"sub_id": r.about("alice")})
+		renewed.Header["kid"] = "of a set we cannot get"
+		event := r.mint(r.a, renewed)
+		if err := r.a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.push(event); got.StatusCode != 503 || got.Header.Get("Retry-After") == "" {
+			t.Errorf("%d %s", got.StatusCode, got.body)
+		}
+	})
+}
