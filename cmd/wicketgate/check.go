@@ -84,6 +84,9 @@ func (a *app) checkLive(file *config.File, compiled *plan) bool {
 		liveIntrospection(ctx, server, say)
 		cancel()
 	}
+	if file.DPoP.Replay.Store == "redis" {
+		liveRedis(a.ctx, file, replayRedis, file.DPoP.Replay.Redis, say)
+	}
 	for _, r := range file.Resources {
 		err := dialUpstream(a.ctx, r.Upstream)
 		if err != nil {

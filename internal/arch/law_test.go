@@ -50,6 +50,7 @@ var wicketgate = law{
 		"policy":               1,
 		"token":                0,
 		"internal/fetch":       0,
+		"internal/redis":       0,
 		"validator/replay":     0,
 		"validator/revoke":     1,
 		"validator/signals":    2,
@@ -78,9 +79,11 @@ var wicketgate = law{
 		"go.uber.org/zap":                     {"internal/telemetry", "cmd/wicketgate"},
 		"go.yaml.in/yaml/v4":                  {"config"},
 		"github.com/alecthomas/kong":          {"cmd/wicketgate"},
+		"github.com/redis/rueidis":            {"internal/redis"},
 	},
 	testDoors: []string{
 		"go.uber.org/goleak",
+		"github.com/alicebob/miniredis/v2",
 		"github.com/rogpeppe/go-internal",
 		"github.com/santhosh-tekuri/jsonschema/v6",
 	},
@@ -109,7 +112,7 @@ var wicketgate = law{
 	packageLines: 900,
 	raisedLines: map[string]budget{
 		"proxy":          {2800, "one decision and every HTTP front door that asks for it"},
-		"cmd/wicketgate": {3900, "a file for each command, and the wiring"},
+		"cmd/wicketgate": {4100, "a file for each command, and the wiring"},
 
 		"config":             {3350, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":              {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},
@@ -117,7 +120,7 @@ var wicketgate = law{
 		"policy":             {1050, "paths, routes, and each thing a route may ask of a caller, with what explain shows of it"},
 		"jwks":               {1360, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in"},
 		"internal/devissuer": {1450, "the issuer, its attackers and its clients: the other side of every test"},
-		"internal/telemetry": {1400, "every metric and label in one place, and the access log"},
+		"internal/telemetry": {1480, "every metric and label in one place, and the access log"},
 	},
 	functionLines: 60,
 	longFunctions: map[string]string{},
