@@ -14,11 +14,12 @@ import (
 // their end.
 type Revocation struct {
 	File    string  `yaml:"file" doc:"File with deny rules, one JSON object a line, looked at every quarter of a second; default none."`
+	Redis   Redis   `yaml:"redis" doc:"Where deny rules are that replicas share, in the hash denied; default none."`
 	Signals Signals `yaml:"signals" doc:"The receiver of security events (Shared Signals, RFC 8935); default none."`
 }
 
 // On reports whether there are deny rules from anywhere.
-func (r Revocation) On() bool { return r.File != "" || r.Signals.Listen != "" }
+func (r Revocation) On() bool { return r.File != "" || r.Redis.On() || r.Signals.Listen != "" }
 
 // Signals describes the receiver of security events.
 type Signals struct {
@@ -56,7 +57,7 @@ func (r *Revocation) files() []namedFile {
 		t, at := &s.Transmitters[n], fmt.Sprintf("revocation.signals.transmitters[%d].", n)
 		all = append(all, namedFile{at + "jwks_file", &t.JWKSFile}, namedFile{at + "ca_file", &t.CAFile})
 	}
-	return all
+	return append(all, r.Redis.files("revocation.redis")...)
 }
 
 // ruleFiles lists the files with rules. They change at their own pace, without
@@ -67,6 +68,9 @@ func (r *Revocation) ruleFiles() []*string { return []*string{&r.File, &r.Signal
 // may say something.
 func (c *checker) revocation() {
 	s, at := &c.Revocation.Signals, "revocation.signals"
+	if c.has("revocation.redis") {
+		c.redis("revocation.redis", c.Revocation.Redis)
+	}
 	if !c.has(at) {
 		return
 	}
@@ -86,6 +90,9 @@ func (c *checker) revocation() {
 	}
 	if s.File != "" && filepath.Clean(s.File) == filepath.Clean(c.Revocation.File) {
 		c.bad(at+".file", "is revocation.file too", "the gate writes this one")
+	}
+	if s.File != "" && c.Revocation.Redis.On() {
+		c.bad(at+".file", "means nothing with revocation.redis, which keeps what events deny", "remove it")
 	}
 	c.signalsAddress(at)
 	for i := range s.Transmitters {

@@ -91,10 +91,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 		}
 	}
 	var err error
-	if p.signals, err = signalsOf(c); err != nil {
-		problems = append(problems, err)
-	}
-	if err := s.denials.load(c); err != nil {
+	if p.signals, err = s.denials.build(c); err != nil {
 		problems = append(problems, err)
 	}
 	if p.nonces, err = nonceSecret(c); err != nil {

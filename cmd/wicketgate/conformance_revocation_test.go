@@ -94,12 +94,18 @@ const (
 
 func newReceiving(t *testing.T, settings string) *receiving {
 	t.Helper()
+	return newReceivingWith(t, "", settings)
+}
+
+// newReceivingWith has more settings of revocation in front.
+func newReceivingWith(t *testing.T, front, settings string) *receiving {
+	t.Helper()
 	r := &receiving{}
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/push", []byte(pushToken+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.denying = newDenying(t, `signals: {listen: "127.0.0.1:0", token_file: "`+dir+`/push", transmitters: [{issuer: "%[3]s", audience: "`+ourName+`"}]`+settings+`}`, nil)
+	r.denying = newDenying(t, front+`signals: {listen: "127.0.0.1:0", token_file: "`+dir+`/push", transmitters: [{issuer: "%[3]s", audience: "`+ourName+`"}]`+settings+`}`, nil)
 	eventually(t, "the receiver to listen", func() bool { return strings.Contains(r.log.String(), `"signals":"`) })
 	_, said, _ := strings.Cut(r.log.String(), `"signals":"`)
 	address, _, _ := strings.Cut(said, `"`)

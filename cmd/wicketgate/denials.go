@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,8 @@ const (
 type denials struct {
 	rules   *revoke.Rules // nil: there are none
 	file    *ruleFile     // nil for none
-	kept    *keptRules    // of events; nil when they are not received
+	shared  *sharedRules  // nil for none, and but in serve
+	kept    *keptRules    // of events; nil when they are not received, or in Redis
 	metrics *telemetry.Telemetry
 	loaded  bool // the files have been read once
 
@@ -56,16 +58,31 @@ func newDenials(c *config.File, metrics *telemetry.Telemetry) *denials {
 		sources = append(sources, fromFile)
 		d.file = &ruleFile{name: r.File}
 	}
+	if r.Redis.On() {
+		sources = append(sources, fromRedis)
+	}
 	if r.Signals.Listen != "" {
+		d.receive(r.Signals)
+	}
+	if r.Signals.Listen != "" && !r.Redis.On() {
 		sources = append(sources, fromSignals)
 		d.kept = &keptRules{name: r.Signals.File}
-		d.receive(r.Signals)
 	}
 	d.rules = revoke.New(sources...)
 	if metrics != nil {
 		metrics.Denials(sources, d.receiver != nil)
 	}
 	return d
+}
+
+// build reads what the configuration says about rules and events.
+func (d *denials) build(c *config.File) (*signalsPlan, error) {
+	plan, err := signalsOf(c)
+	if c.Revocation.Redis.On() {
+		_, problem := redisOptions(c, rulesBlock, c.Revocation.Redis)
+		err = errors.Join(err, problem)
+	}
+	return plan, errors.Join(err, d.load(c))
 }
 
 // load reads the files for the first time. What is wrong with them then is a
@@ -139,6 +156,9 @@ func (d *denials) run(ctx context.Context) {
 	if d.file != nil {
 		running.Go(func() { every(ctx, lookEvery, d.look) })
 	}
+	if d.shared != nil {
+		running.Go(func() { d.shared.run(ctx) })
+	}
 	every(ctx, sweepEvery, d.sweep)
 }
 
@@ -177,13 +197,16 @@ func (d *denials) look() {
 }
 
 // deny puts rules in force that events made, and keeps them.
-func (d *denials) deny(_ context.Context, rules []revoke.Rule) error {
+func (d *denials) deny(ctx context.Context, rules []revoke.Rule) error {
+	if d.shared != nil {
+		err := d.shared.add(ctx, rules)
+		d.metrics.RulesAdded(fromRedis, d.rules.Count(fromRedis), err)
+		return err
+	}
 	err := d.rules.Add(fromSignals, maxSignalRules, rules...)
 	if err == nil {
 		err = d.kept.add(rules)
 	}
-	if d.metrics != nil {
-		d.metrics.RulesAdded(fromSignals, d.rules.Count(fromSignals), err)
-	}
+	d.metrics.RulesAdded(fromSignals, d.rules.Count(fromSignals), err)
 	return err
 }

@@ -57,6 +57,11 @@ func (e *explainCommand) Run(a *app) error {
 	stores.keys.Configure(compiled.sources)
 	stores.answers.Configure(compiled.asked)
 	defer stores.answers.Close()
+	if file.Revocation.Redis.On() {
+		if _, end, err := reachRules(a.ctx, file, stores.denials.rules); err == nil {
+			end() // they have been read; where they could not be, the answer says so
+		}
+	}
 	stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	resource, req, err := e.request(a, file)
 	if err != nil {

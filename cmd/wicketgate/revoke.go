@@ -44,7 +44,7 @@ type ruleStore interface {
 }
 
 var (
-	errNoStore = errors.New("the configuration has no revocation.file")
+	errNoStore = errors.New("the configuration has neither revocation.redis nor revocation.file")
 	errNoID    = errors.New("no rule has this ID; see --list")
 	errNoIss   = errors.New("--iss is needed where there are several issuers")
 	errDate    = errors.New("wants a date like 2026-01-31T12:00:00Z")
@@ -133,7 +133,14 @@ func dateOf(text string, now time.Time) (time.Time, error) {
 }
 
 // openRules finds where the configuration has its rules.
-func openRules(_ context.Context, file *config.File) (ruleStore, func(), error) {
+func openRules(ctx context.Context, file *config.File) (ruleStore, func(), error) {
+	if file.Revocation.Redis.On() {
+		shared, end, err := reachRules(ctx, file, revoke.New(fromRedis))
+		if err != nil {
+			return nil, nil, fmt.Errorf("revocation.redis: %w", err)
+		}
+		return redisRules{shared}, end, nil
+	}
 	if file.Revocation.File == "" {
 		return nil, nil, errNoStore
 	}

@@ -148,6 +148,10 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 	if err := g.stores.openReplays(file); err != nil {
 		return nil, err
 	}
+	if err := g.stores.openDenials(file); err != nil {
+		g.stores.closeRedis()
+		return nil, err
+	}
 	compiled, err := build(file, g.stores)
 	if err != nil {
 		g.stores.closeRedis()
