@@ -76,7 +76,7 @@ func TestRulesInRedis(t *testing.T) {
 	}
 
 	t.Run("a bad value", func(t *testing.T) {
-		s.redis.HSet(ruleHash, "bad", `{"iss":"x","subject":"y"}`, "by hand", two.rule(`"sub":"carol"`), "over", two.rule(`"sub":"bob","until":1`))
+		s.redis.HSet(ruleHash, "bad", `{"iss":"x","subject":"y"}`, "by hand", two.rule(`"sub":"alice"`), "over", two.rule(`"sub":"bob","until":1`))
 		s.redis.Publish(ruleHash, "look")
 		two.has(t, 2)
 		two.denied(t, raw)
