@@ -25,6 +25,7 @@ type File struct {
 	DPoP           DPoP           `yaml:"dpop" doc:"Which DPoP proofs are good (RFC 9449)."`
 	MTLS           MTLS           `yaml:"mtls" doc:"Where client certificates come from that tokens are bound to (RFC 8705)."`
 	CacheDir       string         `yaml:"cache_dir" doc:"Folder for copies of the issuers' keys, which serve after a restart while an issuer is away; only the gate's own user may write there, who can write there can forge every token; default none."`
+	Revocation     Revocation     `yaml:"revocation" doc:"Which tokens are refused before their end; default none."`
 	Cache          Cache          `yaml:"cache" doc:"What is remembered of verified tokens."`
 	Limits         Limits         `yaml:"limits" doc:"Bounds on one request."`
 	Timeouts       Timeouts       `yaml:"timeouts" doc:"How long to wait for clients and upstreams."`

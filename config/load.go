@@ -58,6 +58,11 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*File, er
 	if f.CacheDir != "" && !filepath.IsAbs(f.CacheDir) {
 		f.CacheDir = filepath.Join(filepath.Dir(name), f.CacheDir)
 	}
+	for _, rules := range f.Revocation.ruleFiles() {
+		if *rules != "" && !filepath.IsAbs(*rules) {
+			*rules = filepath.Join(filepath.Dir(name), *rules)
+		}
+	}
 	for _, n := range f.named() {
 		if !filepath.IsAbs(*n.file) {
 			*n.file = filepath.Join(filepath.Dir(name), *n.file)
@@ -142,6 +147,7 @@ func (f *File) named() []namedFile {
 		all = append(all, namedFile{at + "jwks_file", &i.JWKSFile}, namedFile{at + "ca_file", &i.CAFile}, namedFile{at + "bearer_token_file", &i.BearerTokenFile})
 		all = append(all, i.Introspection.files(at+"introspection")...)
 	}
+	all = append(all, f.Revocation.files()...)
 	return slices.DeleteFunc(all, func(n namedFile) bool { return *n.file == "" })
 }
 

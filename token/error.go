@@ -97,6 +97,7 @@ const (
 	ReasonKind       Reason = "kind"
 	ReasonAudience   Reason = "audience"
 	ReasonInactive   Reason = "inactive"
+	ReasonRevoked    Reason = "revoked"
 
 	ReasonStatusReference Reason = "status_reference"
 	ReasonStatusRevoked   Reason = "status_revoked"
@@ -134,6 +135,7 @@ const (
 
 	ReasonIntrospectionUnavailable Reason = "introspection_unavailable"
 	ReasonStatusUnavailable        Reason = "status_unavailable"
+	ReasonRevocationUnavailable    Reason = "revocation_unavailable"
 
 	ReasonInternal Reason = "internal"
 )
@@ -173,6 +175,7 @@ var Reasons = []struct {
 	{ReasonKind, "this kind of token is not an access token"},
 	{ReasonAudience, "the access token is not for this resource"},
 	{ReasonInactive, "the access token is not active"},
+	{ReasonRevoked, "the access token was revoked"},
 	{ReasonStatusReference, "the access token's status cannot be followed"},
 	{ReasonStatusRevoked, "the access token has been revoked or suspended"},
 	{ReasonConfirmation, "the access token is bound in a way that is not supported"},
@@ -205,6 +208,7 @@ var Reasons = []struct {
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
 	{ReasonIntrospectionUnavailable, "the issuer cannot be asked about the access token"},
 	{ReasonStatusUnavailable, "the access token's status is not known at the moment"},
+	{ReasonRevocationUnavailable, "it cannot be told whether the access token was revoked"},
 	{ReasonInternal, "the request could not be decided"},
 }
 

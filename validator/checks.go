@@ -37,6 +37,7 @@ var checks = []struct {
 	}},
 	{checkSame, func(*token.Trace, *Resource, *verified, time.Time) {}},
 	{checkTokenType, noteTokenType},
+	{checkRevoked, noteRevoked},
 	{checkReference, noteReference},
 }
 

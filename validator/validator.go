@@ -20,6 +20,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/token"
+	"github.com/wicketgate/wicketgate/validator/revoke"
 	"github.com/wicketgate/wicketgate/validator/status"
 )
 
@@ -75,6 +76,8 @@ type Parts struct {
 	Introspector Introspector // for issuers with Introspection; else nil
 	Statuses     Statuses     // for issuers with Status; else nil
 
+	Denials *revoke.Rules // looked at for every request; nil for none
+
 	MaxLength int           // octets of a token; 0 for token.MaxLength
 	CacheSize int           // verified tokens remembered; 0 for none
 	OnLookup  func(bool)    // told of each look into the cache, true for a hit; may be nil
@@ -104,6 +107,7 @@ type Validator struct {
 
 	introspector Introspector
 	statuses     Statuses
+	denials      *revoke.Rules
 
 	now func() time.Time // the wall clock, which may be set back
 }
@@ -125,6 +129,8 @@ type verified struct {
 	scope    token.Scopes
 	machine  bool
 
+	session, email string // sid and email, for deny rules
+
 	told   bool      // by the issuer's answer, not by the token
 	beside *verified // with told: the JWT that the answer is about, or nil
 
@@ -138,7 +144,7 @@ type verified struct {
 func New(p Parts) (*Validator, error) {
 	v := &Validator{
 		issuers: make(map[string]*issuer), keys: p.Keys, dpop: p.DPoP, limit: p.MaxLength,
-		onLookup: p.OnLookup, onJudged: p.OnJudged, now: time.Now, introspector: p.Introspector, statuses: p.Statuses,
+		onLookup: p.OnLookup, onJudged: p.OnJudged, now: time.Now, introspector: p.Introspector, statuses: p.Statuses, denials: p.Denials,
 	}
 	if v.limit == 0 {
 		v.limit = token.MaxLength
@@ -246,6 +252,9 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 		if refusal := c.run(r, seen, now); refusal != nil {
 			return nil, issuer, refusal
 		}
+	}
+	if err := r.canTell(); err != nil {
+		return nil, issuer, err
 	}
 	if !known && r.cache != nil {
 		r.cache.Add(digest, seen)
@@ -365,6 +374,7 @@ func (i *issuer) read(c *token.Claims, key *jwks.Key) (*verified, error) {
 		v, _ := c.Lookup(i.ClientIDClaim)
 		c.ClientID, _ = v.Text()
 	}
+	seen.readDeniable()
 	var refusal *token.Error
 	if seen.scope, refusal = i.readScope(c); refusal != nil {
 		return nil, refusal

@@ -55,6 +55,9 @@ func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	say(g.draining.Load() == nil, "draining", "")
+	if rules := g.stores.denials.rules; rules != nil {
+		say(rules.Complete(), "deny rules", "")
+	}
 	for _, s := range g.stores.keys.Status() {
 		say(s.Ready, "issuer "+s.Name, standing(s))
 	}

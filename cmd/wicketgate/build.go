@@ -32,6 +32,7 @@ type stores struct {
 	horizon   *dpop.Horizon
 	answers   *introspect.Client // about tokens
 	statuses  *status.Lists
+	denials   *denials
 	upstreams *proxy.Upstreams
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
@@ -55,6 +56,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	s.keys = jwks.NewCache(o)
 	s.answers = newIntrospection(metrics, s.keys)
 	s.statuses = newStatusLists(metrics, s.keys)
+	s.denials = newDenials(c, metrics)
 	return s
 }
 
@@ -66,7 +68,8 @@ type plan struct {
 	statuses  []status.Source
 	issuers   []string // names
 	validator *validator.Validator
-	nonces    []byte // the secret they are made with; nil for the process's own
+	signals   *signalsPlan // nil where no events are received
+	nonces    []byte       // the secret they are made with; nil for the process's own
 }
 
 // build compiles a configuration. It asks nobody anything, so that check can
@@ -77,6 +80,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	var problems []error
 	parts := validator.Parts{
 		Keys: s.keys, Introspector: s.answers, Statuses: s.statuses, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
+		Denials: s.denials.rules,
 	}
 	for i, issuer := range c.Issuers {
 		p.issuers = append(p.issuers, issuer.Name)
@@ -104,6 +108,9 @@ func build(c *config.File, s *stores) (*plan, error) {
 		}
 	}
 	var err error
+	if p.signals, err = s.denials.build(c); err != nil {
+		problems = append(problems, err)
+	}
 	if p.nonces, err = nonceSecret(c); err != nil {
 		problems = append(problems, err)
 	}

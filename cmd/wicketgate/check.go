@@ -87,6 +87,9 @@ func (a *app) checkLive(file *config.File, compiled *plan) bool {
 	if file.DPoP.Replay.Store == "redis" {
 		liveRedis(a.ctx, file, replayRedis, file.DPoP.Replay.Redis, say)
 	}
+	if file.Revocation.Redis.On() {
+		liveRedis(a.ctx, file, rulesBlock, file.Revocation.Redis, say)
+	}
 	for _, r := range file.Resources {
 		err := dialUpstream(a.ctx, r.Upstream)
 		if err != nil {

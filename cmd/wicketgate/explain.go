@@ -59,6 +59,11 @@ func (e *explainCommand) Run(a *app) error {
 	defer stores.answers.Close()
 	stores.statuses.Configure(compiled.statuses)
 	defer stores.statuses.Close()
+	if file.Revocation.Redis.On() {
+		if _, end, err := reachRules(a.ctx, file, stores.denials.rules); err == nil {
+			end() // they have been read; where they could not be, the answer says so
+		}
+	}
 	stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	resource, req, err := e.request(a, file)
 	if err != nil {

@@ -37,6 +37,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonAudience:   {"audience", "RFC 9068 section 4", "resources[].audiences"},
 
 	token.ReasonInactive: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
+	token.ReasonRevoked:  {"deny rules", "", "revocation"},
 
 	token.ReasonStatusReference: {"status claim", "Token Status List section 6.2", "issuers[].status_list.allow"},
 	token.ReasonStatusRevoked:   {"status list", "Token Status List section 7.1", "issuers[].status_list.accept"},
@@ -73,6 +74,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay"},
 
 	token.ReasonIntrospectionUnavailable: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
+	token.ReasonRevocationUnavailable:    {"deny rules", "", "revocation"},
 
 	token.ReasonStatusUnavailable: {"status list", "Token Status List section 8.3", "issuers[].status_list"},
 

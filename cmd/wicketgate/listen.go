@@ -25,6 +25,7 @@ import (
 type servers struct {
 	traffic []*server
 	admin   *server
+	signals *server    // for security events; nil for none
 	failed  chan error // a listener ended by itself
 	running sync.WaitGroup
 
@@ -77,7 +78,10 @@ func (g *gateway) listen() (_ *servers, err error) {
 		Handler: g.adminHandler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: adminWrite,
 		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
 	}
-	s.admin, err = g.bind(g.file.Admin.Listen, admin)
+	if s.admin, err = g.bind(g.file.Admin.Listen, admin); err != nil || g.stores.denials.receiver == nil {
+		return s, err
+	}
+	s.signals, err = g.signalsServer()
 	return s, err
 }
 
@@ -143,8 +147,16 @@ func (s *servers) reloadCertificates(c *config.File) error {
 	return nil
 }
 
+func (s *servers) all() []*server {
+	all := append(slices.Clone(s.traffic), s.admin)
+	if s.signals != nil {
+		all = append(all, s.signals)
+	}
+	return all
+}
+
 func (s *servers) start() {
-	for _, one := range append(slices.Clone(s.traffic), s.admin) {
+	for _, one := range s.all() {
 		s.running.Go(func() {
 			serve := func() error { return one.http.Serve(one.listener) }
 			if one.http.TLSConfig != nil {
@@ -166,6 +178,14 @@ func (s *servers) addresses() []string {
 		list[i] = one.listener.Addr().String()
 	}
 	return list
+}
+
+// signalsAddress is empty where no events are received.
+func (s *servers) signalsAddress() string {
+	if s.signals == nil {
+		return ""
+	}
+	return s.signals.listener.Addr().String()
 }
 
 func (s *servers) adminAddress() string { return s.admin.listener.Addr().String() }
@@ -226,7 +246,7 @@ func wait(ctx context.Context, d time.Duration) {
 
 // close ends every server at once and waits for them.
 func (s *servers) close() {
-	for _, one := range append(slices.Clone(s.traffic), s.admin) {
+	for _, one := range s.all() {
 		if one != nil {
 			_ = one.http.Close()
 			_ = one.listener.Close() // closed already where it was served

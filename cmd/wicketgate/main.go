@@ -41,6 +41,7 @@ type commands struct {
 	Demo        demoCommand        `cmd:"" help:"Run an issuer, an API and the gate on loopback, and print requests to try."`
 	Check       checkCommand       `cmd:"" help:"Say everything that is wrong with a configuration file."`
 	Explain     explainCommand     `cmd:"" help:"Say of a token on standard input which check it passes and which not."`
+	Revoke      revokeCommand      `cmd:"" help:"Refuse tokens before their end: add, list and remove deny rules."`
 	Token       tokenCommand       `cmd:"" help:"Ask the running demo issuer for an access token."`
 	Proof       proofCommand       `cmd:"" help:"Make a DPoP proof with the demo client's key."`
 	Schema      schemaCommand      `cmd:"" help:"Print the JSON Schema of the configuration file."`

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,10 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 	if err := g.stores.openReplays(file); err != nil {
 		return nil, err
 	}
+	if err := g.stores.openDenials(file); err != nil {
+		g.stores.closeRedis()
+		return nil, err
+	}
 	compiled, err := build(file, g.stores)
 	if err != nil {
 		g.stores.closeRedis()
@@ -172,6 +177,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.stores.keys.Configure(compiled.sources)
 	g.stores.answers.Configure(compiled.asked)
 	g.stores.statuses.Configure(compiled.statuses)
+	g.stores.denials.use(compiled.signals)
 	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.metrics.Insecure(file.Insecure())
 	g.gates.Set(compiled.table)
@@ -195,6 +201,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	var background sync.WaitGroup
 	background.Go(func() { g.stores.keys.Run(ctx) })
 	background.Go(func() { g.watchClock(ctx, newClockWatch()) })
+	background.Go(func() { g.stores.denials.run(ctx) })
 	if file := g.file; g.path != "" {
 		background.Go(func() {
 			// The error is that of ctx: there is nothing else to end it.
@@ -202,7 +209,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 		})
 	}
 	servers.start()
-	g.log.Info("serving", zap.Strings("listen", servers.addresses()), zap.String("admin", servers.adminAddress()), zap.String("version", version()))
+	g.log.Info("serving", zap.Strings("listen", servers.addresses()), zap.String("admin", servers.adminAddress()), zap.String("signals", servers.signalsAddress()), zap.String("version", version()))
 	err = g.wait(ctx, signals, changed)
 	servers.close()
 	stop()
@@ -334,6 +341,8 @@ func (g *gateway) needsRestart(file *config.File) error {
 		return errors.New("restart needed: a name in issuers now means another issuer; choose another name")
 	case old.Limits.HeaderSection != file.Limits.HeaderSection || old.Limits.Target != file.Limits.Target:
 		return errors.New("restart needed: limits.header_section or limits.target changed")
+	case !reflect.DeepEqual(old.Revocation, file.Revocation):
+		return errors.New("restart needed: revocation changed")
 	case old.Log != file.Log:
 		return errors.New("restart needed: log changed")
 	case serverTimeouts(old) != serverTimeouts(file):

@@ -33,7 +33,7 @@ var tokenThreats = []conformanceRow{
 	{"J-19", threatJ19}, {"J-20", threatJ20}, {"J-21", threatJ21}, {"J-22", threatJ22}, {"J-23", threatJ23}, {"J-24", threatJ24},
 	{"J-25", threatJ25}, {"J-26", threatJ26}, {"J-27", threatJ27}, {"J-28", threatJ28}, {"J-29", threatJ29}, {"J-30", threatJ30},
 	{"J-31", threatJ31}, {"J-32", threatJ32}, {"J-33", threatJ33}, {"J-34", threatJ34}, {"J-35", threatJ35}, {"J-36", threatJ36},
-	{"J-37", threatJ37}, {"J-39", threatJ39}, {"J-40", threatJ40}, {"J-41", threatJ41}, {"J-42", threatJ42}, {"J-43", threatJ43}, {"J-44", threatJ44},
+	{"J-37", threatJ37}, {"J-38", threatJ38}, {"J-39", threatJ39}, {"J-40", threatJ40}, {"J-41", threatJ41}, {"J-42", threatJ42}, {"J-43", threatJ43}, {"J-44", threatJ44},
 }
 
 func threatJ01(t *testing.T) {
@@ -647,6 +647,7 @@ func threatJ39(t *testing.T) {
 	s.rewrite("name: rs\n", "name: rs\n    audiences: [urn:other]\n")
 	s.gateway.tryReload("test")
 	s.repels(t, s.sendToken(raw), badToken, token.ReasonAudience)
+	threatJ39Denied(t)
 }
 
 func threatJ40(t *testing.T) {

@@ -148,7 +148,7 @@ var (
 		token.ReasonClaim, token.ReasonKind, token.ReasonExpired, token.ReasonNotYet, token.ReasonIssuedAt,
 		token.ReasonLifetime, token.ReasonAudience, token.ReasonMTLSBinding, token.ReasonDPoPBinding,
 		token.ReasonInactive, token.ReasonIntrospectionUnavailable,
-		token.ReasonStatusReference, token.ReasonStatusRevoked, token.ReasonStatusUnavailable,
+		token.ReasonRevoked, token.ReasonRevocationUnavailable, token.ReasonStatusReference, token.ReasonStatusRevoked, token.ReasonStatusUnavailable,
 	}
 	opaqueReasons = []token.Reason{
 		token.ReasonTooLong, token.ReasonClaim, token.ReasonAudience, token.ReasonConfirmation, token.ReasonInactive,

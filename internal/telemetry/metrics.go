@@ -50,7 +50,11 @@ type metrics struct {
 	answersKept      *prometheus.CounterVec
 	paused           *prometheus.GaugeVec
 
-	statuses statusMetrics
+	statuses     statusMetrics
+	rules        *prometheus.GaugeVec
+	ruleUpdates  *prometheus.CounterVec
+	rulesSuccess *prometheus.GaugeVec
+	signals      *prometheus.CounterVec
 
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
@@ -78,6 +82,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeIntrospection(f)
 	m.statuses = makeStatuses(f)
 	m.makeClocks(f)
+	m.makeRevocation(f)
 	m.makeProcess(f)
 	return m
 }

@@ -34,6 +34,7 @@ func full(t *testing.T) *Telemetry {
 	m.Certificate("server", time.Unix(1_800_000_000, 0))
 	m.IntrospectionPaused("corp", false)
 	m.StatusLoaded(status.Load{Issuer: "corp"})
+	m.Denials([]string{"file"}, true)
 	m.RedisState("redis.example.com:6379", true, false)
 	m.Reloaded([32]byte{0xab}, nil)
 	return m

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/telemetry"
+	"github.com/wicketgate/wicketgate/jwks"
+	"github.com/wicketgate/wicketgate/validator/signals"
+)
+
+// signalsPath is where events are pushed to.
+const signalsPath = "/events"
+
+const shortestSecret = 16 // characters
+
+var errShortSecret = errors.New("wants a token of 16 characters or more")
+
+// receive makes the receiver of events.
+func (d *denials) receive(s config.Signals) {
+	o := signals.Options{Keep: s.Keep, Deny: d.deny}
+	keys := jwks.Options{}
+	if d.metrics != nil {
+		o.OnReceived, keys.OnLoad = d.metrics.Signal, d.metrics.KeysLoaded
+	}
+	for _, t := range s.Transmitters {
+		o.Transmitters = append(o.Transmitters, signals.Transmitter{Issuer: t.Issuer, Audience: t.Audience, SubjectIssuers: t.SubjectIssuers})
+	}
+	d.keys = jwks.NewCache(keys)
+	o.Keys = d.keys
+	d.receiver = signals.New(o)
+}
+
+// signalsPlan is what files say about the receiver, read at each reload.
+type signalsPlan struct {
+	secret      string
+	certificate *tls.Certificate // nil for plain HTTP
+	sources     []jwks.Source
+}
+
+// signalsOf reads the files. The error has its place in the file.
+func signalsOf(c *config.File) (*signalsPlan, error) {
+	s, at := c.Revocation.Signals, "revocation.signals."
+	if s.Listen == "" {
+		return nil, nil
+	}
+	p := &signalsPlan{}
+	var problems []error
+	var err error
+	if p.secret, err = readSecret(s.TokenFile); err == nil && len(p.secret) < shortestSecret {
+		err = errShortSecret
+	}
+	if err != nil {
+		problems = append(problems, c.ErrorAt(at+"token_file", err.Error()))
+	}
+	if s.TLS.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(s.TLS.CertFile, s.TLS.KeyFile)
+		if err != nil {
+			problems = append(problems, c.ErrorAt(at+"tls", err.Error()))
+		}
+		p.certificate = &pair
+	}
+	for i, t := range s.Transmitters {
+		source, err := sourceOf(config.Issuer{
+			Name: t.Issuer, Issuer: t.Issuer, DiscoveryURL: t.DiscoveryURL, JWKSURI: t.JWKSURI, JWKSFile: t.JWKSFile, CAFile: t.CAFile,
+		})
+		source.Name, source.CipherSuites = t.Issuer, cipherSuites(c)
+		if err != nil {
+			problems = append(problems, c.ErrorAt(fmt.Sprintf("%stransmitters[%d].ca_file", at, i), err.Error()))
+		}
+		p.sources = append(p.sources, source)
+	}
+	return p, errors.Join(problems...)
+}
+
+// use puts what was read in force.
+func (d *denials) use(p *signalsPlan) {
+	if p == nil {
+		return
+	}
+	d.certificate.Store(p.certificate)
+	d.keys.Configure(p.sources)
+	d.receiver.Expect(p.secret)
+}
+
+// signalsServer is a listener for nothing but events: no route of a resource
+// leads there, and from there none to a resource.
+func (g *gateway) signalsServer() (*server, error) {
+	mux := http.NewServeMux()
+	mux.Handle(signalsPath, g.stores.denials.receiver)
+	h := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
+	}
+	one, err := g.bind(g.file.Revocation.Signals.Listen, h)
+	if err != nil || g.stores.denials.certificate.Load() == nil {
+		return one, err
+	}
+	h.TLSConfig = &tls.Config{
+		MinVersion: tls.VersionTLS12, CipherSuites: cipherSuites(g.file),
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return g.stores.denials.certificate.Load(), nil
+		},
+	}
+	return one, nil
+}
