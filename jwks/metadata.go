@@ -79,7 +79,7 @@ func readMetadata(body *fetch.Body, issuer, place string) (*Metadata, error) {
 	readIntrospection(document, m)
 	switch {
 	case m.Issuer != issuer:
-		return nil, fmt.Errorf("issuer metadata at %s names another issuer", place)
+		return nil, &OtherIssuerError{place, m.Issuer}
 	case m.JWKSURI == "":
 		return nil, fmt.Errorf("issuer metadata at %s has no jwks_uri", place)
 	case strings.HasPrefix(place, "https:") && !strings.HasPrefix(m.JWKSURI, "https:"):

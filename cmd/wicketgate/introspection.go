@@ -1,9 +1,6 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -14,7 +11,6 @@ import (
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/jwks"
-	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
 	"github.com/wicketgate/wicketgate/validator/introspect"
 )
@@ -89,22 +85,4 @@ func readSecret(name string) (string, error) {
 
 func introspectionRules(o config.Introspection) validator.Introspection {
 	return validator.Introspection{Opaque: o.Opaque(), Prefix: o.Prefix, JWT: o.JWT(), TrustAudience: o.Audience == "trust_introspection"}
-}
-
-// liveIntrospection asks about a token that nobody gave out: an issuer that
-// knows us says that it is not active.
-func liveIntrospection(ctx context.Context, s introspect.Server, say func(bool, string, ...any)) {
-	client := introspect.New(introspect.Options{})
-	defer client.Close()
-	client.Configure([]introspect.Server{s})
-	raw := rand.Text()
-	_, err := client.Introspect(ctx, s.Name, raw, sha256.Sum256([]byte(raw)))
-	switch refusal, refused := errors.AsType[*token.Error](err); {
-	case err == nil:
-		say(false, "issuer %s: says of a made-up token that it is active", s.Name)
-	case !refused || refusal.Reason != token.ReasonInactive:
-		say(false, "issuer %s: %v", s.Name, err)
-	default:
-		say(true, "issuer %s: answers %s about tokens", s.Name, s.ClientID)
-	}
 }
