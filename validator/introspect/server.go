@@ -46,6 +46,8 @@ type Server struct {
 	Grace   time.Duration // how much longer one stands in while the server cannot be asked; 0 for not at all
 	Timeout time.Duration // of a question; 0 for 2 s
 
+	Shared *Shared // with other gates; nil for not
+
 	RootCAs      *x509.CertPool
 	InsecureHTTP bool
 	CipherSuites []uint16
@@ -55,7 +57,7 @@ func (s *Server) equal(o *Server) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.Endpoint == o.Endpoint && s.DiscoveryURL == o.DiscoveryURL &&
 		s.Method == o.Method && s.ClientID == o.ClientID && s.Secret == o.Secret && s.Cache == o.Cache && s.Grace == o.Grace &&
 		s.Timeout == o.Timeout && s.InsecureHTTP == o.InsecureHTTP
-	return plain && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
+	return plain && s.Shared.equal(o.Shared) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
 }
 
 func sameCertificate(a, b *tls.Certificate) bool {
@@ -150,7 +152,7 @@ func (s *server) ask(ctx context.Context, raw string) (a *answer, result string,
 		return a, Active, nil
 	}
 	if _, refused := errors.AsType[*token.Error](err); refused {
-		return nil, Inactive, err
+		return a, Inactive, err
 	}
 	return nil, Unavailable, fault(0, fmt.Errorf("introspection: %w", err))
 }
