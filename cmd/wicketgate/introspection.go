@@ -19,6 +19,7 @@ func newIntrospection(metrics *telemetry.Telemetry) *introspect.Client {
 	o := introspect.Options{}
 	if metrics != nil {
 		o.OnAsked, o.OnLookup, o.OnPause = metrics.Introspected, metrics.AnswerLookup, metrics.IntrospectionPaused
+		o.OnShared = metrics.AnswerShared
 	}
 	return introspect.New(o)
 }

@@ -208,7 +208,7 @@ func (m *metrics) forget(old, now *bound) {
 	for name := range old.issuers {
 		if now.issuers[name] == nil {
 			drop(prometheus.Labels{"issuer": name}, m.validations, m.fetches, m.fetchDuration, m.fetchSuccess,
-				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys, m.questions, m.questionDuration, m.answersKept, m.paused)
+				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys, m.questions, m.questionDuration, m.answersKept, m.answersShared, m.paused)
 		}
 	}
 }

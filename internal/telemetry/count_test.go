@@ -342,6 +342,7 @@ func TestHostileValuesMakeNoSeries(t *testing.T) {
 		r.metrics.UnknownKey(name, true)
 		r.metrics.KeysLoaded(name, jwks.Load{Keys: 1})
 		r.metrics.AnswerLookup(name, true)
+		r.metrics.AnswerShared(name, name)
 		r.metrics.IntrospectionPaused(name, true)
 		r.metrics.Introspected(introspect.Asked{Issuer: name, Result: name})
 	}
@@ -398,7 +399,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	}
 	m.IntrospectionPaused("corp", false)
 	asked := introspect.Asked{Issuer: "corp", Result: introspect.Active}
-	if n := testing.AllocsPerRun(1000, func() { m.UnknownKey("corp", false); m.AnswerLookup("corp", true); m.Introspected(asked) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { m.UnknownKey("corp", false); m.AnswerLookup("corp", true); m.Introspected(asked); m.AnswerShared("corp", introspect.SharedHit) }); n != 0 {
 		t.Errorf("what an issuer is asked makes %v allocations", n)
 	}
 }

@@ -19,6 +19,8 @@ func (m *metrics) makeIntrospection(f promauto.Factory) {
 		.005, .025, .1, .5, 1, 2.5), issuer)
 	m.answersKept = f.NewCounterVec(counter("introspection_cache_requests_total",
 		"Looks for an issuer's answer among those remembered."), []string{"issuer", "result"})
+	m.answersShared = f.NewCounterVec(counter("introspection_shared_requests_total",
+		"Looks for an issuer's answer among those of other gates."), []string{"issuer", "result"})
 	m.paused = f.NewGaugeVec(gauge("introspection_paused",
 		"1 while an issuer is not asked about tokens because it failed too often."), issuer)
 }
@@ -29,13 +31,17 @@ type askedSeries struct {
 	results   map[string]prometheus.Counter
 	duration  prometheus.Observer
 	hit, miss prometheus.Counter
+	shared    map[string]prometheus.Counter // by result
 	paused    prometheus.Gauge
 }
 
 func (m *metrics) bindAsked(issuer string) *askedSeries {
 	s := &askedSeries{
 		map[string]prometheus.Counter{}, m.questionDuration.WithLabelValues(issuer),
-		m.answersKept.WithLabelValues(issuer, "hit"), m.answersKept.WithLabelValues(issuer, "miss"), m.paused.WithLabelValues(issuer),
+		m.answersKept.WithLabelValues(issuer, "hit"), m.answersKept.WithLabelValues(issuer, "miss"), map[string]prometheus.Counter{}, m.paused.WithLabelValues(issuer),
+	}
+	for _, result := range introspect.SharedResults() {
+		s.shared[result] = m.answersShared.WithLabelValues(issuer, result)
 	}
 	for _, result := range introspect.Results() {
 		s.results[result] = m.questions.WithLabelValues(issuer, result)
@@ -107,5 +113,13 @@ func (t *Telemetry) AnswerLookup(issuer string, hit bool) {
 		series.hit.Inc()
 	default:
 		series.miss.Inc()
+	}
+}
+
+// AnswerShared counts a look for an answer of another gate, or one that could
+// not be left for the others: introspect.Options.OnShared.
+func (t *Telemetry) AnswerShared(issuer, result string) {
+	if series := (*t.asked.Load())[issuer]; series != nil && series.shared[result] != nil {
+		series.shared[result].Inc()
 	}
 }

@@ -42,6 +42,7 @@ type metrics struct {
 	questions        *prometheus.CounterVec
 	questionDuration *prometheus.HistogramVec
 	answersKept      *prometheus.CounterVec
+	answersShared    *prometheus.CounterVec
 	paused           *prometheus.GaugeVec
 
 	reloads     *prometheus.CounterVec
