@@ -59,6 +59,7 @@ func (c *checker) check() {
 	}
 	c.listeners()
 	c.nonces()
+	c.replay()
 }
 
 // distinct wants n entries of list to differ in key, and warns where a slash at

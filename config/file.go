@@ -200,8 +200,10 @@ type DPoP struct {
 
 // Replay describes the memory of used proofs.
 type Replay struct {
-	Store      string `yaml:"store" default:"memory" enum:"memory" doc:"Where used proofs are remembered: memory is this process; default memory."`
-	MaxEntries int    `yaml:"max_entries" default:"500000" min:"1" max:"50000000" doc:"Proofs remembered at once, none forgotten early: when full the answer is 503; default 500000."`
+	Store         string `yaml:"store" default:"memory" enum:"memory,redis" doc:"Where used proofs are remembered: memory is this process, redis is shared by replicas; default memory."`
+	MaxEntries    int    `yaml:"max_entries" default:"500000" min:"1" max:"50000000" doc:"Proofs remembered at once in this process, none forgotten early: when full the answer is 503; default 500000."`
+	Redis         Redis  `yaml:"redis" doc:"Where that Redis is; for store redis."`
+	OnUnavailable string `yaml:"on_unavailable" default:"deny" enum:"deny,local" doc:"What becomes of proofs while Redis cannot be asked: deny answers 503, local trusts the memory of this process, which knows no other replica's; default deny."`
 }
 
 // Cache describes the memory of verified tokens.

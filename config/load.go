@@ -133,6 +133,7 @@ func (f *File) named() []namedFile {
 		{"tls.client_ca_file", &f.TLS.ClientCAFile}, {"tls.client_crl_file", &f.TLS.ClientCRLFile},
 		{"dpop.nonce_secret_file", &f.DPoP.NonceSecretFile},
 	}
+	all = append(all, f.DPoP.Replay.Redis.files("dpop.replay.redis")...)
 	for n := range f.Issuers {
 		i, at := &f.Issuers[n], fmt.Sprintf("issuers[%d].", n)
 		all = append(all, namedFile{at + "jwks_file", &i.JWKSFile}, namedFile{at + "ca_file", &i.CAFile}, namedFile{at + "bearer_token_file", &i.BearerTokenFile})

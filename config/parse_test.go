@@ -86,7 +86,7 @@ func TestSmallest(t *testing.T) {
 		"resource":   r.Name == "api.example.com" && r.Realm == "" && r.Routes == nil && r.Hosts == nil,
 		"audience":   slices.Equal(r.Audiences, []string{"https://api.example.com"}),
 		"origin":     slices.Equal(r.PublicOrigins, []string{"https://api.example.com"}),
-		"dpop":       f.DPoP.MaxAge == time.Minute && f.DPoP.Future == 30*time.Second && f.DPoP.Replay == Replay{"memory", 500000},
+		"dpop":       f.DPoP.MaxAge == time.Minute && f.DPoP.Future == 30*time.Second && f.DPoP.Replay.Equal(Replay{Store: "memory", MaxEntries: 500000, OnUnavailable: "deny", Redis: Redis{Prefix: "wicketgate:", Timeout: 50 * time.Millisecond}}),
 		"cache":      f.Cache.Tokens == 100000,
 		"limits":     f.Limits == Limits{16 << 10, 6 << 10, 100, 64 << 10, 16 << 10},
 		"timeouts":   f.Timeouts == Timeouts{10 * time.Second, 75 * time.Second, 3 * time.Second, time.Minute},
