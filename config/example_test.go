@@ -82,7 +82,7 @@ func eachKey(t reflect.Type, path string, visit func(string, reflect.StructField
 
 // exampleKeys lists the keys of the example, also those that are commented out.
 func exampleKeys(t *testing.T, text string) map[string]bool {
-	commented := regexp.MustCompile(`(?m)^( *)# ( *(?:tls:|token_sources:|introspection:|redis:|[a-z_]+: [^ ]+  ).*)$`)
+	commented := regexp.MustCompile(`(?m)^( *)# ( *(?:tls:|token_sources:|introspection:|shared:|redis:|database: 0, |[a-z_]+: [^ ]+  ).*)$`)
 	text = commented.ReplaceAllString(text, "$1$2")
 	var root yaml.Node
 	if err := yaml.Load([]byte(text), &root); err != nil {
