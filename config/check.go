@@ -121,6 +121,7 @@ func (c *checker) issuer(path string, i *Issuer) {
 	c.issuerClaims(path+".required_claims", i.RequiredClaims)
 	c.issuerClaims(path+".machine_claims", i.MachineClaims)
 	c.introspection(path, i)
+	c.tokenReview(path+".token_review", i)
 	if i.InsecureHTTP {
 		c.warn(path+".insecure_http", "accepts keys over http, which whoever is on the path can forge")
 	}

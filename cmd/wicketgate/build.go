@@ -77,9 +77,15 @@ func build(c *config.File, s *stores) (*plan, error) {
 			}
 			p.sources = append(p.sources, source)
 			parts.Issuers = append(parts.Issuers, issuerOptions(tenant))
+			if tenant.TokenReview {
+				server, err := reviewOf(c, i, source)
+				p.asked, problems = append(p.asked, server), append(problems, err)
+			}
 			if tenant.Introspection.On() { // not with tenants
 				server, err := introspectionOf(c, i, source)
-				p.asked, problems = append(p.asked, server), append(problems, err)
+				var unshared error
+				server.Shared, unshared = s.sharedAnswers(c, i)
+				p.asked, problems = append(p.asked, server), append(problems, err, unshared)
 			}
 		}
 	}
@@ -135,6 +141,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 		Introspection: introspectionRules(i.Introspection),
 	}
 	o.Required, o.Machine, o.Profile = i.RequiredClaims, i.MachineClaims, profiles[i.Profile]
+	o.Introspection.JWT = o.Introspection.JWT || i.TokenReview
 	if len(i.Tenants) > 0 {
 		o.Tenant = i.Tenants[0]
 	}

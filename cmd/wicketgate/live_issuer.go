@@ -205,7 +205,7 @@ func liveIntrospection(ctx context.Context, r *liveReport, s introspect.Server) 
 	case err == nil:
 		r.fail("it must tell good tokens from bad ones (RFC 7662 section 2.2)", ": says of a made-up token that it is active")
 	case refused && refusal.Reason == token.ReasonInactive:
-		r.good(": answers %s about tokens", shown(s.ClientID))
+		r.good(": answers %s about tokens", shown(cmp.Or(s.ClientID, "us")))
 	case ctx.Err() == nil && result == introspect.Denied:
 		r.fail("compare client_id, auth and the secret or key with what the issuer has; may this client ask about tokens?", ": refuses our credentials: %v", err)
 	default:

@@ -22,6 +22,36 @@ const (
 // may be asked twice: on a connection that the server had closed meanwhile it
 // is.
 func (c *Client) Post(ctx context.Context, address string, form url.Values, header http.Header) (*Body, error) {
+	req, err := c.posting(ctx, address, "application/x-www-form-urlencoded", form.Encode())
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	body, err := c.send(req)
+	if err != nil {
+		return nil, fmt.Errorf("post %s: %w", req.URL.Redacted(), err)
+	}
+	return body, nil
+}
+
+// PostJSON is Post for a question in JSON, which may be answered with status
+// 201 too.
+func (c *Client) PostJSON(ctx context.Context, address string, question []byte) (*Body, error) {
+	req, err := c.posting(ctx, address, "application/json", string(question))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	body, err := c.send(req, http.StatusCreated)
+	if err != nil {
+		return nil, fmt.Errorf("post %s: %w", req.URL.Redacted(), err)
+	}
+	return body, nil
+}
+
+func (c *Client) posting(ctx context.Context, address, contentType, text string) (*http.Request, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, errors.New("malformed URL")
@@ -29,20 +59,13 @@ func (c *Client) Post(ctx context.Context, address string, form url.Values, head
 	if err := c.permit(u); err != nil {
 		return nil, fmt.Errorf("post %s: %w", u.Redacted(), err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(text))
 	if err != nil {
 		return nil, errors.New("malformed URL")
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	req.Header.Set("Content-Type", contentType)
 	req.Header["Idempotency-Key"] = []string{} // nothing is sent; net/http may then try another connection
-	body, err := c.send(req)
-	if err != nil {
-		return nil, fmt.Errorf("post %s: %w", u.Redacted(), err)
-	}
-	return body, nil
+	return req, nil
 }
 
 // CloseIdle closes the connections that are kept and not in use.

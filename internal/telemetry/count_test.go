@@ -399,7 +399,12 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	}
 	m.IntrospectionPaused("corp", false)
 	asked := introspect.Asked{Issuer: "corp", Result: introspect.Active}
-	if n := testing.AllocsPerRun(1000, func() { m.UnknownKey("corp", false); m.AnswerLookup("corp", true); m.Introspected(asked); m.AnswerShared("corp", introspect.SharedHit) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() {
+		m.UnknownKey("corp", false)
+		m.AnswerLookup("corp", true)
+		m.Introspected(asked)
+		m.AnswerShared("corp", introspect.SharedHit)
+	}); n != 0 {
 		t.Errorf("what an issuer is asked makes %v allocations", n)
 	}
 }

@@ -2,6 +2,7 @@ package introspect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -40,15 +41,16 @@ func SharedResults() []string {
 // said. The store sees neither tokens nor answers: names are HMACs, and values
 // are encrypted (AES-256-GCM) with a key for each name.
 type Shared struct {
-	store Store
-	keys  []sealer // the first one seals, all open
+	store   Store
+	keys    []sealer      // the first one seals, all open
+	timeout time.Duration // for one look, or for leaving one answer
 }
 
 // sealer is what is derived from one secret.
 type sealer struct{ names, values []byte }
 
 const (
-	sharedTime = 50 * time.Millisecond // for one look, or for leaving one answer
+	sharedTime = 50 * time.Millisecond // by default
 	minSecret  = 32                    // octets
 	maxSecrets = 2
 	sharedForm = 1       // of a value; its first octet, and under the seal
@@ -58,12 +60,13 @@ const (
 
 var errSecrets = errors.New("want one secret of 32 octets or more, or two while they are changed")
 
-// NewShared shares by store. The first of the secrets seals, all of them open.
-func NewShared(store Store, secrets [][]byte) (*Shared, error) {
+// NewShared shares by store, which is waited for up to timeout; 0 is 50 ms. The
+// first of the secrets, of 32 octets or more each, seals; all of them open.
+func NewShared(store Store, secrets [][]byte, timeout time.Duration) (*Shared, error) {
 	if len(secrets) == 0 || len(secrets) > maxSecrets {
 		return nil, errSecrets
 	}
-	s := &Shared{store: store}
+	s := &Shared{store: store, timeout: cmp.Or(timeout, sharedTime)}
 	for _, secret := range secrets {
 		if len(secret) < minSecret {
 			return nil, errSecrets
@@ -82,7 +85,7 @@ func (s *Shared) equal(o *Shared) bool {
 	if s == nil || o == nil {
 		return s == o
 	}
-	if s.store != o.store || len(s.keys) != len(o.keys) {
+	if s.store != o.store || s.timeout != o.timeout || len(s.keys) != len(o.keys) {
 		return false
 	}
 	for i, k := range s.keys {
@@ -157,7 +160,7 @@ func (k sealer) open(key [32]byte, beside, value []byte) (text string, began tim
 
 // find looks for what another gate was told.
 func (s *Shared) find(ctx context.Context, key [32]byte, issuer string) (text string, began time.Time, result string) {
-	ctx, cancel := context.WithTimeout(ctx, sharedTime)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	for _, k := range s.keys {
 		value, found, err := s.store.Get(ctx, k.name(key))
@@ -185,7 +188,7 @@ func (s *Shared) leave(ctx context.Context, key [32]byte, issuer, text string, b
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, sharedTime)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	return s.store.Set(ctx, s.keys[0].name(key), value, ttl)
 }

@@ -77,7 +77,7 @@ var (
 
 func sharing(t *testing.T, store Store, secrets ...[]byte) *Shared {
 	t.Helper()
-	s, err := NewShared(store, secrets)
+	s, err := NewShared(store, secrets, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +362,7 @@ func TestStoreLearnsNothing(t *testing.T) {
 
 func TestSecretsRefused(t *testing.T) {
 	for name, secrets := range map[string][][]byte{"none": nil, "short": {secretA[1:]}, "one short": {secretA, []byte("x")}, "three": {secretA, secretB, secretA}} {
-		if _, err := NewShared(newPool(), secrets); !errors.Is(err, errSecrets) {
+		if _, err := NewShared(newPool(), secrets, 0); !errors.Is(err, errSecrets) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -378,7 +378,7 @@ func TestSharedCompared(t *testing.T) {
 }
 
 func BenchmarkSharedOpen(b *testing.B) {
-	s, err := NewShared(newPool(), [][]byte{secretA})
+	s, err := NewShared(newPool(), [][]byte{secretA}, 0)
 	if err != nil {
 		b.Fatal(err)
 	}
