@@ -62,6 +62,11 @@ func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 		say(s.Ready, "issuer "+s.Name, why)
 	}
+	if r.URL.Query().Has("verbose") {
+		for _, p := range g.stores.pools { // not needed to be ready: what is without DPoP goes on, and all replicas lack it at once
+			lines.WriteString(redisLine(p) + "\n")
+		}
+	}
 	if lines.Len() == 0 {
 		lines.WriteString("ok\n")
 	}

@@ -23,7 +23,9 @@ import (
 // memories that must not be lost, or a reload would let replays through.
 type stores struct {
 	keys      *jwks.Cache
-	replays   *replay.Memory
+	replays   *replay.Memory // of this process
+	proofs    replay.Store   // what is asked: replays, or a Redis
+	pools     []pool
 	nonces    *dpop.Nonces
 	answers   *introspect.Client // about tokens
 	upstreams *proxy.Upstreams
@@ -39,6 +41,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		metrics:   metrics,
 		started:   time.Now(),
 	}
+	s.proofs = s.replays
 	o := jwks.Options{}
 	if metrics != nil {
 		o.OnLoad, o.OnUnknownKey = metrics.KeysLoaded, metrics.UnknownKey
@@ -93,15 +96,20 @@ func build(c *config.File, s *stores) (*plan, error) {
 	if p.nonces, err = nonceSecret(c); err != nil {
 		problems = append(problems, err)
 	}
+	if c.DPoP.Replay.Store == "redis" {
+		if _, err := redisOptions(c, replayRedis, c.DPoP.Replay.Redis); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	proofs := dpop.Options{
 		Nonces: s.nonces,
 		MaxAge: c.DPoP.MaxAge, Future: c.DPoP.Future,
-		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.started,
+		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.beginning(c),
 	}
 	if s.metrics != nil {
 		proofs.OnSkew, parts.OnLookup, parts.OnJudged = s.metrics.ProofSkew, s.metrics.TokenLookup, s.metrics.Judged
 	}
-	confirmer, err := dpop.New(proofs, s.replays)
+	confirmer, err := dpop.New(proofs, s.proofs)
 	if err != nil {
 		return nil, c.ErrorAt("dpop.algorithms", err.Error())
 	}

@@ -67,7 +67,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonClaims:  {"size of the claims", "", "resources[].forward.headers"},
 
 	token.ReasonKeysUnavailable:   {"keys of the issuer", "RFC 7517 section 5", "issuers[].jwks_uri"},
-	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay.max_entries"},
+	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay"},
 
 	token.ReasonIntrospectionUnavailable: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
 

@@ -105,6 +105,9 @@ func liveQuestions(file *config.File, compiled *plan) []liveQuestion {
 			liveIssuer(ctx, r, source, asked[source.Name])
 		}})
 	}
+	for _, one := range liveRedises(file) {
+		list = append(list, liveQuestion{"redis of " + one.at, func(ctx context.Context, r *liveReport) { one.ask(ctx, r, file) }})
+	}
 	for _, resource := range file.Resources {
 		list = append(list, liveQuestion{"upstream of " + resource.Name, func(ctx context.Context, r *liveReport) {
 			liveUpstream(ctx, r, resource.Upstream)

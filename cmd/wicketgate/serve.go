@@ -144,8 +144,13 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 		Version: version(), Revision: revision(), Log: log, Access: telemetry.ParseAccess(file.Log.Access),
 	})
 	g.stores = newStores(file, g.metrics)
+	if err := errors.Join(g.stores.openReplays(file), g.stores.openAnswers(file)); err != nil {
+		g.stores.closeRedis()
+		return nil, err
+	}
 	compiled, err := build(file, g.stores)
 	if err != nil {
+		g.stores.closeRedis()
 		return nil, err
 	}
 	g.metrics.Sizes(g.remembered, g.stores.replays.Len)
@@ -203,6 +208,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	background.Wait()
 	g.stores.upstreams.Close()
 	g.stores.answers.Close()
+	g.stores.closeRedis()
 	g.log.Info("stopped")
 	_ = g.log.Sync() // a terminal or a pipe need not support it
 	return err
@@ -316,8 +322,10 @@ func (g *gateway) needsRestart(file *config.File) error {
 		return errors.New("restart needed: the listen addresses changed")
 	case old.TLS.On() != file.TLS.On():
 		return errors.New("restart needed: tls was switched on or off")
-	case old.DPoP.Replay != file.DPoP.Replay:
+	case !old.DPoP.Replay.Equal(file.DPoP.Replay):
 		return errors.New("restart needed: dpop.replay changed, and a new store would forget which proofs were used")
+	case g.stores.unopened(file):
+		return errors.New("restart needed: introspection.shared names a Redis that no connection is kept to")
 	case file.DPoP.MaxAge > old.DPoP.MaxAge:
 		return errors.New("restart needed: dpop.max_age grew, and proofs forgotten by now would be good again")
 	case renamed(old, file):

@@ -108,7 +108,7 @@ var wicketgate = law{
 	packageLines: 900,
 	raisedLines: map[string]budget{
 		"proxy":          {2800, "one decision and every HTTP front door that asks for it"},
-		"cmd/wicketgate": {3500, "a file for each command, what check asks and says, and the wiring"},
+		"cmd/wicketgate": {3700, "a file for each command, what check asks and says, and the wiring"},
 
 		"config":             {3350, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":              {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},
@@ -116,7 +116,7 @@ var wicketgate = law{
 		"policy":             {1050, "paths, routes, and each thing a route may ask of a caller, with what explain shows of it"},
 		"jwks":               {1450, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in"},
 		"internal/devissuer": {1450, "the issuer, its attackers and its clients: the other side of every test"},
-		"internal/telemetry": {1450, "every metric and label in one place, and the access log"},
+		"internal/telemetry": {1500, "every metric and label in one place, and the access log"},
 	},
 	functionLines: 60,
 	longFunctions: map[string]string{},

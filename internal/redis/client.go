@@ -61,6 +61,10 @@ type Options struct {
 	// OnError is told why there is no connection, once for each new reason, and
 	// of settings of the server that are unsafe. It is called by one goroutine.
 	OnError func(error)
+
+	// OnState is told how the client stands, first and whenever that changes, by
+	// the same goroutine.
+	OnState func(connected, unsafe bool)
 }
 
 // Client talks to one Redis, sentinel group or cluster. It is safe for
@@ -73,11 +77,14 @@ type Client struct {
 	current atomic.Pointer[session] // nil while there is no connection
 	wake    chan struct{}
 
-	mu       sync.Mutex // guards what follows
-	trouble  error
-	warning  string
-	reported string
+	mu      sync.Mutex // guards what follows
+	trouble error
+	warning string
+	told    string    // the news OnError got last
+	stood   *standing // what OnState got last
 }
+
+type standing struct{ connected, unsafe bool }
 
 // New checks the options and begins to connect. It asks nobody and does not
 // wait; Close ends what it begins.
@@ -137,8 +144,8 @@ func (c *Client) run() {
 		s, err := c.connect()
 		if err == nil {
 			pause = shortest
-			c.note(nil, s.warning())
 			c.current.Store(s)
+			c.note(nil, s.warning())
 			err = c.watch(s)
 			c.current.Store(nil)
 			s.close()
@@ -181,21 +188,25 @@ func (c *Client) watch(s *session) error {
 	}
 }
 
-// note keeps how c stands and tells of it once.
+// note keeps how c stands and tells of news once.
 func (c *Client) note(err error, warning string) {
+	news := warning
+	if err != nil {
+		news = err.Error()
+	}
 	c.mu.Lock()
 	c.trouble = err
 	if err == nil {
 		c.warning = warning
 	}
-	news := warning
-	if err != nil {
-		news = err.Error()
-	}
-	told := news == c.reported
-	c.reported = news
+	told, stood := c.told, c.stood
+	now := standing{connected: err == nil, unsafe: c.warning != ""}
+	c.told, c.stood = news, &now
 	c.mu.Unlock()
-	if told || news == "" || c.options.OnError == nil {
+	if c.options.OnState != nil && (stood == nil || *stood != now) {
+		c.options.OnState(now.connected, now.unsafe)
+	}
+	if news == told || news == "" || c.options.OnError == nil {
 		return
 	}
 	if err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
+	"github.com/wicketgate/wicketgate/validator/replay"
 )
 
 // Decided returns the hook of a front door: it counts each request and logs
@@ -96,7 +97,9 @@ func (t *Telemetry) Judged(r *validator.Result) {
 	} else {
 		m.judged(issuer, j).Inc()
 	}
-	if j.reason == token.ReasonReplayUnavailable {
+	if j.reason == token.ReasonReplayUnavailable && errors.Is(r.Err, replay.ErrUnavailable) {
+		m.sharedErrors.Inc()
+	} else if j.reason == token.ReasonReplayUnavailable {
 		m.storeErrors.Inc()
 	}
 	if duration := m.validationDuration[j.kind]; duration != nil {

@@ -30,6 +30,10 @@ type metrics struct {
 	cacheMisses        prometheus.Counter
 	skew               prometheus.Histogram
 	storeErrors        prometheus.Counter
+	sharedErrors       prometheus.Counter
+	localProofs        prometheus.Counter
+	redisUp            *prometheus.GaugeVec
+	redisUnsafe        *prometheus.GaugeVec
 
 	fetches       *prometheus.CounterVec
 	fetchDuration *prometheus.HistogramVec
@@ -56,8 +60,11 @@ type metrics struct {
 
 const namespace = "wicketgate"
 
-// theStore is the one kind of replay store there is.
-const theStore = "memory"
+// The kinds of replay store.
+const (
+	memoryStore = "memory"
+	redisStore  = "redis"
+)
 
 func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{}
@@ -136,17 +143,23 @@ func (m *metrics) makeValidations(f promauto.Factory) {
 	m.skew = f.NewHistogram(histogram("dpop_clock_skew_seconds",
 		"iat of accepted DPoP proofs less the gate's time.",
 		-60, -30, -10, -5, -2, -1, 0, 1, 2, 5, 10, 30))
-	m.storeErrors = f.NewCounterVec(counter("dpop_replay_store_errors_total",
-		"Proofs that could not be checked for replay: the store is full or out of reach."), []string{"store"}).
-		WithLabelValues(theStore)
+	stores := f.NewCounterVec(counter("dpop_replay_store_errors_total",
+		"Proofs that could not be checked for replay: the store is full or out of reach."), []string{"store"})
+	m.storeErrors, m.sharedErrors = stores.WithLabelValues(memoryStore), stores.WithLabelValues(redisStore)
+	m.localProofs = f.NewCounter(counter("dpop_replay_local_total",
+		"Proofs taken on this process's memory alone, since Redis could not be asked."))
+	m.redisUp = f.NewGaugeVec(gauge("redis_connected",
+		"Whether there is a connection to a Redis that answers."), []string{"redis"})
+	m.redisUnsafe = f.NewGaugeVec(gauge("redis_unsafe",
+		"Whether a Redis is set up so that it may forget, or cannot be asked whether it is."), []string{"redis"})
 }
 
 // sizes makes the gauges that are asked for at scrape time.
 func (*metrics) sizes(registry prometheus.Registerer, tokens, replay func() float64) {
 	f := promauto.With(registry)
 	f.NewGaugeFunc(gauge("token_cache_entries", "Verified tokens remembered."), tokens)
-	entries := gauge("dpop_replay_entries", "Used DPoP proofs remembered.")
-	entries.ConstLabels = prometheus.Labels{"store": theStore}
+	entries := gauge("dpop_replay_entries", "Used DPoP proofs remembered by this process.")
+	entries.ConstLabels = prometheus.Labels{"store": memoryStore}
 	f.NewGaugeFunc(entries, replay)
 }
 

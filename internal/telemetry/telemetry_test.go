@@ -32,6 +32,7 @@ func full(t *testing.T) *Telemetry {
 	m.Insecure([]string{"issuers[0].insecure_http"})
 	m.Certificate("server", time.Unix(1_800_000_000, 0))
 	m.IntrospectionPaused("corp", false)
+	m.RedisState("redis.example.com:6379", true, false)
 	m.Reloaded([32]byte{0xab}, nil)
 	return m
 }

@@ -156,9 +156,9 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	}
 	ttl := said.issued.Add(v.options.MaxAge).Sub(now) + time.Second
 	cred.Trace.Text(token.ReasonDPoPReplay, said.id)
-	first, err := v.store.First(ctx, jkt, said.id, ttl)
+	first, err := v.store.First(ctx, jkt, said.id, said.issued, ttl)
 	if err != nil {
-		return "", &token.Fault{Reason: token.ReasonReplayUnavailable, RetryAfter: v.options.MaxAge / 2, Cause: err}
+		return "", v.unsure(cred, err)
 	}
 	if !first {
 		return "", refuse(token.ReasonDPoPReplay)
@@ -170,6 +170,21 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 		next = v.options.Nonces.At(now)
 	}
 	return next, nil
+}
+
+// reachableAgain is when a client may ask again while the store is out of
+// reach: a lost connection is back sooner than room in a full store.
+const reachableAgain = 2 * time.Second
+
+// unsure is what becomes of a proof that the store did not take.
+func (v *Verifier) unsure(cred token.Credential, err error) error {
+	switch {
+	case errors.Is(err, replay.ErrForgotten):
+		return tooEarly(cred)
+	case errors.Is(err, replay.ErrUnavailable):
+		return &token.Fault{Reason: token.ReasonReplayUnavailable, RetryAfter: reachableAgain, Cause: err}
+	}
+	return &token.Fault{Reason: token.ReasonReplayUnavailable, RetryAfter: v.options.MaxAge / 2, Cause: err}
 }
 
 func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidDPoPProof, r) }

@@ -671,7 +671,7 @@ func BenchmarkConfirm(b *testing.B) {
 // measured many times.
 type forgetful struct{}
 
-func (forgetful) First(context.Context, string, string, time.Duration) (bool, error) {
+func (forgetful) First(context.Context, string, string, time.Time, time.Duration) (bool, error) {
 	return true, nil
 }
 

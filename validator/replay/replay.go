@@ -25,9 +25,10 @@ var (
 // A Store says whether an identifier is used for the first time.
 type Store interface {
 	// First remembers id of owner for ttl and reports true, in one atomic step,
-	// unless the same pair is remembered already. An error means that nobody
-	// knows: the caller must refuse.
-	First(ctx context.Context, owner, id string, ttl time.Duration) (bool, error)
+	// unless the same pair is remembered already. made is when the owner says
+	// that it made id; a store that began later may refuse. An error means that
+	// nobody knows: the caller must refuse.
+	First(ctx context.Context, owner, id string, made time.Time, ttl time.Duration) (bool, error)
 }
 
 // slots is how many locks a Memory is spread over. An owner lives in one slot.
@@ -63,8 +64,8 @@ func NewMemory(capacity int) *Memory {
 func (m *Memory) Len() int { return int(m.live.Load()) }
 
 // First implements Store. The identifier is remembered for ttl and at most a
-// second longer.
-func (m *Memory) First(_ context.Context, owner, id string, ttl time.Duration) (bool, error) {
+// second longer, whenever it was made.
+func (m *Memory) First(_ context.Context, owner, id string, _ time.Time, ttl time.Duration) (bool, error) {
 	e := entry{id: pair(owner, id), owner: pair(owner, "")}
 	s := &m.slots[e.owner[0]%slots]
 	now := time.Since(m.started)
@@ -106,13 +107,17 @@ type digest [16]byte
 
 // pair hashes length-prefixed fields, so that no two pairs read alike.
 func pair(owner, id string) digest {
-	buffer := make([]byte, 0, 256)
+	sum := sha256.Sum256(prefixed(make([]byte, 0, 512), owner, id))
+	return digest(sum[:16])
+}
+
+// prefixed appends to buffer, which stays on the caller's stack.
+func prefixed(buffer []byte, owner, id string) []byte {
 	for _, field := range [...]string{owner, id} {
 		buffer = binary.BigEndian.AppendUint32(buffer, uint32(len(field)))
 		buffer = append(buffer, field...)
 	}
-	sum := sha256.Sum256(buffer)
-	return digest(sum[:16])
+	return buffer
 }
 
 type entry struct{ id, owner digest }

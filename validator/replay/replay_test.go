@@ -13,7 +13,7 @@ import (
 
 func first(t *testing.T, m *Memory, owner, id string, ttl time.Duration) bool {
 	t.Helper()
-	ok, err := m.First(context.Background(), owner, id, ttl)
+	ok, err := m.First(context.Background(), owner, id, time.Time{}, ttl)
 	if err != nil {
 		t.Fatalf("First(%s, %s): %v", owner, id, err)
 	}
@@ -58,7 +58,7 @@ func TestConcurrentCopies(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			if ok, _ := m.First(context.Background(), "key", "a", time.Minute); ok {
+			if ok, _ := m.First(context.Background(), "key", "a", time.Time{}, time.Minute); ok {
 				passed.Add(1)
 			}
 		})
@@ -74,7 +74,7 @@ func TestFullStoreForgetsNothing(t *testing.T) {
 	for i := range 8 {
 		first(t, m, "key"+strconv.Itoa(i), "a", time.Minute)
 	}
-	if _, err := m.First(context.Background(), "late", "a", time.Minute); !errors.Is(err, ErrFull) {
+	if _, err := m.First(context.Background(), "late", "a", time.Time{}, time.Minute); !errors.Is(err, ErrFull) {
 		t.Errorf("ninth of eight: %v, want ErrFull", err)
 	}
 	for i := range 8 {
@@ -89,7 +89,7 @@ func TestOwnerFillsAQuarter(t *testing.T) {
 	for i := range 10 {
 		first(t, m, "busy", strconv.Itoa(i), time.Minute)
 	}
-	if _, err := m.First(context.Background(), "busy", "more", time.Minute); !errors.Is(err, ErrQuota) {
+	if _, err := m.First(context.Background(), "busy", "more", time.Time{}, time.Minute); !errors.Is(err, ErrQuota) {
 		t.Errorf("eleventh of ten: %v, want ErrQuota", err)
 	}
 	if !first(t, m, "quiet", "a", time.Minute) {
@@ -118,6 +118,6 @@ func BenchmarkFirst(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		_, _ = m.First(context.Background(), ids[i>>16&0xffff], ids[i&0xffff], time.Minute)
+		_, _ = m.First(context.Background(), ids[i>>16&0xffff], ids[i&0xffff], time.Time{}, time.Minute)
 	}
 }

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/redis"
+)
+
+// liveRedis is a block to ask about and its first place in the file.
+type liveRedis struct {
+	at      string
+	block   config.Redis
+	replays bool // it remembers used proofs, and must forget nothing
+}
+
+// liveRedises lists the blocks of a file, each once.
+func liveRedises(c *config.File) []liveRedis {
+	var list []liveRedis
+	add := func(one liveRedis) {
+		for _, known := range list {
+			if known.block.Equal(one.block) {
+				return
+			}
+		}
+		list = append(list, one)
+	}
+	if c.DPoP.Replay.Store == "redis" {
+		add(liveRedis{replayRedis, c.DPoP.Replay.Redis, true})
+	}
+	for i, issuer := range c.Issuers {
+		if shared := issuer.Introspection.Shared; shared.On() {
+			add(liveRedis{sharedAt(i) + ".redis", shared.Redis, false})
+		}
+	}
+	return list
+}
+
+// ask connects the way serve does, and does what serve does there with a key
+// that is gone after a second.
+func (l liveRedis) ask(ctx context.Context, r *liveReport, c *config.File) {
+	for _, address := range l.block.Addresses {
+		if !strings.HasPrefix(address, "/") && !r.connect(ctx, liveTarget{location: &url.URL{Scheme: "redis", Host: address}}) {
+			return
+		}
+	}
+	o, err := redisOptions(c, l.at, l.block)
+	if err != nil { // build has read it
+		r.fail("", ": %v", err)
+		return
+	}
+	changed := make(chan struct{}, 1)
+	o.OnState = func(bool, bool) { ask(changed) }
+	client, err := redis.New(o)
+	if err != nil {
+		r.fail("", ": %v", err)
+		return
+	}
+	defer client.Close()
+	state := standing(ctx, client, changed)
+	if !state.Connected {
+		r.fail("look at username, password_file, tls and the rights of that user: see docs/guide/replicas.md", ": %v", state.Err)
+		return
+	}
+	switch {
+	case state.Warning == "":
+		r.good(" remembers, and evicts nothing")
+	case l.replays:
+		r.fail("change that setting of the server: used proofs could pass again", ": %s", state.Warning)
+	default:
+		r.good(": %s; here that costs no more than questions", state.Warning)
+	}
+	l.use(ctx, r, client)
+}
+
+// standing waits for a connection, but not for long.
+func standing(ctx context.Context, client *redis.Client, changed <-chan struct{}) redis.State {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for {
+		if state := client.State(); state.Connected {
+			return state
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return client.State()
+		}
+	}
+}
+
+// use writes and reads, and tells how long an operation takes.
+func (l liveRedis) use(ctx context.Context, r *liveReport, client *redis.Client) {
+	const rights = "let its user run SET, GET, GETRANGE and EVAL on keys that begin with prefix"
+	key := "check:" + rand.Text()
+	if err := client.Set(ctx, key, []byte(key), time.Second); err != nil {
+		r.fail(rights, ": takes no value: %v", err)
+		return
+	}
+	began := time.Now()
+	value, found, err := client.Get(ctx, key)
+	took := time.Since(began)
+	switch {
+	case err != nil:
+		r.fail(rights, ": gives no value back: %v", err)
+	case !found || string(value) != key:
+		r.fail("are all addresses of one server, group or cluster?", ": a value that was stored is not there")
+	case took > l.block.Timeout/2:
+		r.warn("have it closer, or raise timeout: what takes longer than that has failed", ": an operation took %s of the %s it may", took.Round(time.Millisecond), l.block.Timeout)
+	default:
+		r.good(" answers well within %s", l.block.Timeout)
+	}
+}
