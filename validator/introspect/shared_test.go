@@ -271,6 +271,14 @@ func TestSharedSwapped(t *testing.T) {
 		}
 	})
 	k := sharing(t, nil, secretA).keys[0]
+	one, errO := k.cipher([32]byte{1})
+	other, errN := k.cipher([32]byte{2})
+	if errO != nil || errN != nil {
+		t.Fatal(errO, errN)
+	}
+	if _, err := other.Open(nil, nil, one.Seal(nil, nil, []byte("x"), nil), nil); err == nil {
+		t.Error("two names have one key")
+	}
 	value, err := k.seal([32]byte{1}, []byte("one"), time.Now(), "{}")
 	if err != nil {
 		t.Fatal(err)
