@@ -16,7 +16,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc redis image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ wycheproof: ## try the vectors of Wycheproof three ways each (needs the network 
 
 grpc: ## run a real gRPC client and service through the gate (a module of its own)
 	cd e2e/grpc && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+redis: ## take a real Redis away from two gates in every way there is (a module of its own; needs redis-server)
+	cd e2e/redis && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...
 
 image: ## build the container image IMAGE with BUILDER (docker)
 	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .

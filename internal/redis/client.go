@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -270,6 +271,9 @@ func plain(err error) error {
 			return errOdd
 		}
 		return fmt.Errorf("redis answered %s", code(refusal.Error()))
+	}
+	if on, ok := errors.AsType[*net.OpError](err); ok {
+		err = fmt.Errorf("%s: %w", on.Op, on.Err) // without our own port, which makes each attempt news
 	}
 	return fmt.Errorf("redis: %w", err)
 }
