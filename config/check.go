@@ -124,6 +124,7 @@ func (c *checker) issuer(path string, i *Issuer) {
 	c.introspection(path, i)
 	c.statusList(path, i)
 	c.hosts(path, i)
+	c.tokenReview(path+".token_review", i)
 	if i.InsecureHTTP {
 		c.warn(path+".insecure_http", "accepts keys over http, which whoever is on the path can forge")
 	}

@@ -84,6 +84,7 @@ type Issuer struct {
 	Leeway          time.Duration `yaml:"leeway" default:"30s" max:"60s" doc:"Clock difference forgiven in exp, nbf and iat, as a duration up to 60s; default 30s."`
 	RefetchInterval time.Duration `yaml:"refetch_interval" default:"10s" min:"1s" max:"1h" doc:"Shortest time between two fetches of the key set for an unknown key, as a duration from 1s to 1h; default 10s."`
 
+	TokenReview   bool          `yaml:"token_review" doc:"With profile kubernetes, ask the API server about each token that is good by itself, so that those of deleted pods and accounts are refused; default false."`
 	Introspection Introspection `yaml:"introspection" doc:"Asking the issuer about tokens (RFC 7662); default it is not asked."`
 	StatusList    StatusList    `yaml:"status_list" doc:"Following the status claim of its tokens (Token Status List); default nobody looks at it."`
 

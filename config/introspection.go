@@ -23,6 +23,8 @@ type Introspection struct {
 	Cache   time.Duration `yaml:"cache" default:"30s" max:"5m" doc:"How long an active answer is remembered, never past the token's end, and how long a revoked token may pass, as a duration up to 5m; default 30s."`
 	Grace   time.Duration `yaml:"grace" max:"5m" doc:"How much longer such an answer stands in while the issuer cannot be asked, as a duration up to 5m; default 0s."`
 	Timeout time.Duration `yaml:"timeout" default:"2s" min:"100ms" max:"5s" doc:"For an answer, as a duration from 100ms to 5s; default 2s."`
+
+	Shared SharedAnswers `yaml:"shared" doc:"Answers for all gates that share a Redis; default each asks for itself."`
 }
 
 // On reports whether the issuer is asked about any token.
@@ -80,6 +82,7 @@ func (c *checker) introspection(path string, i *Issuer) {
 	if strings.ContainsFunc(o.Prefix, func(r rune) bool { return !strings.ContainsRune(token68, r) }) {
 		c.bad(at+".prefix", "holds a character that no token has", "RFC 6750 section 2.1")
 	}
+	c.shared(at+".shared", o.Shared)
 	if o.Audience == "trust_introspection" && o.Mode != "jwt" {
 		c.warn(at+".audience", "takes opaque tokens that name no audience, which may have been made for others")
 	}

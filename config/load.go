@@ -146,6 +146,7 @@ func (f *File) named() []namedFile {
 		i, at := &f.Issuers[n], fmt.Sprintf("issuers[%d].", n)
 		all = append(all, namedFile{at + "jwks_file", &i.JWKSFile}, namedFile{at + "ca_file", &i.CAFile}, namedFile{at + "bearer_token_file", &i.BearerTokenFile})
 		all = append(all, i.Introspection.files(at+"introspection")...)
+		all = append(all, i.Introspection.Shared.files(at+"introspection.shared")...)
 	}
 	all = append(all, f.Revocation.files()...)
 	return slices.DeleteFunc(all, func(n namedFile) bool { return *n.file == "" })

@@ -81,7 +81,7 @@ func readMetadata(body *fetch.Body, issuer, place string) (*Metadata, error) {
 	readIntrospection(document, m)
 	switch {
 	case m.Issuer != issuer:
-		return nil, fmt.Errorf("issuer metadata at %s names another issuer", place)
+		return nil, &OtherIssuerError{place, m.Issuer}
 	case m.JWKSURI == "" && m.IntrospectionEndpoint == "": // who can be asked about tokens needs no keys
 		return nil, fmt.Errorf("issuer metadata at %s has no jwks_uri", place)
 	case m.JWKSURI != "" && strings.HasPrefix(place, "https:") && !strings.HasPrefix(m.JWKSURI, "https:"):

@@ -95,18 +95,11 @@ func build(c *config.File, s *stores) (*plan, error) {
 			if tenant.StatusList.On() {
 				p.statuses = append(p.statuses, statusesOf(source))
 			}
-			if tenant.Introspection.On() {
-				server, err := introspectionOf(c, i, source)
-				p.asked, problems = append(p.asked, askedFor(server, tenant)), append(problems, err)
-			}
+			asked, err := s.questions(c, i, source, tenant)
+			p.asked, problems = append(p.asked, asked...), append(problems, err)
 		}
 	}
-	if c.CacheDir != "" {
-		// A gate in service goes on with a folder that cannot be written to for now.
-		if err := jwks.ProbeCopies(c.CacheDir, s.metrics == nil); err != nil {
-			problems = append(problems, c.ErrorAt("cache_dir", err.Error()))
-		}
-	}
+	problems = append(problems, probeCopies(c, s))
 	var err error
 	if p.signals, err = s.denials.build(c); err != nil {
 		problems = append(problems, err)
@@ -140,6 +133,34 @@ func build(c *config.File, s *stores) (*plan, error) {
 	return p, errors.Join(problems...)
 }
 
+// probeCopies tries the folder of key copies.
+func probeCopies(c *config.File, s *stores) error {
+	if c.CacheDir == "" {
+		return nil
+	}
+	// A gate in service goes on with a folder that cannot be written to for now.
+	if err := jwks.ProbeCopies(c.CacheDir, s.metrics == nil); err != nil {
+		return c.ErrorAt("cache_dir", err.Error())
+	}
+	return nil
+}
+
+// questions says how an issuer is asked about its tokens: not at all, about
+// those that are good by themselves, or about those only it can read.
+func (s *stores) questions(c *config.File, index int, source jwks.Source, i config.Issuer) (list []introspect.Server, err error) {
+	if i.TokenReview {
+		server, problem := reviewOf(c, index, source)
+		list, err = append(list, server), errors.Join(err, problem)
+	}
+	if i.Introspection.On() {
+		server, problem := introspectionOf(c, index, source)
+		var unshared error
+		server.Shared, unshared = s.sharedAnswers(c, index)
+		list, err = append(list, askedFor(server, i)), errors.Join(err, problem, unshared)
+	}
+	return list, err
+}
+
 func sourceOf(i config.Issuer) (jwks.Source, error) {
 	source := jwks.Source{
 		Name: keysOf(i), Label: i.Name, Issuer: i.Issuer, BearerTokenFile: i.BearerTokenFile, DiscoveryURL: i.DiscoveryURL, JWKSURI: i.JWKSURI, File: i.JWKSFile,
@@ -169,6 +190,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 	}
 	o.Status = statusRules(i.StatusList)
 	o.Required, o.Machine, o.Profile = i.RequiredClaims, i.MachineClaims, profiles[i.Profile]
+	o.Introspection.JWT = o.Introspection.JWT || i.TokenReview
 	if len(i.Tenants) > 0 {
 		o.Tenant = i.Tenants[0]
 	}

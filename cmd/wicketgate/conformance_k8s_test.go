@@ -211,7 +211,7 @@ func rowK8S04(t *testing.T) {
 		}
 	}
 	c.put(t, file, "own-token-2")
-	if o := command(t, "check", "--live", "--config", path); !strings.Contains(o.stdout, "issuer cluster: 1 usable keys") {
+	if o := command(t, "check", "--live", "--config", path); !strings.Contains(o.stdout, "issuer cluster: 1 usable key") {
 		t.Errorf("check --live: %s", o.stdout)
 	}
 }

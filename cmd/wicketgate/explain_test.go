@@ -22,7 +22,7 @@ import (
 	"github.com/wicketgate/wicketgate/token"
 )
 
-var updateExplained = flag.Bool("update", false, "write docs/explain/*.txtar anew")
+var updateExplained = flag.Bool("update", false, "write docs/explain/*.txtar and testdata/live.txtar anew")
 
 // explainCase is what a file of docs/explain describes: a configuration, the
 // arguments of explain, and in what token and proof differ from good ones.

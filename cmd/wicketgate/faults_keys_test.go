@@ -31,8 +31,8 @@ func TestFaults(t *testing.T) {
 // away makes an issuer answer nobody: every connection is cut.
 func away(is *devissuer.Running) { is.Fail(devissuer.Fault{Reset: true}) }
 
-// every does something for as long as d, once each step.
-func every(step, d time.Duration, do func()) {
+// atEach does something for as long as d, once each step.
+func atEach(step, d time.Duration, do func()) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(step) {
 		do()
 	}
@@ -44,7 +44,7 @@ func faultDownAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newFaultLab(t, issuers, upstream, "", "")
 		time.Sleep(time.Second)
-		every(time.Second, time.Minute, func() {
+		atEach(time.Second, time.Minute, func() {
 			l.send(l.good(0), mustBusy)
 			l.send(l.good(1), mustPass)
 			l.send("garbage", mustRefuse)
@@ -57,7 +57,7 @@ func faultDownAtStart(t *testing.T) {
 		}
 		issuers[0].Heal()
 		back, first := time.Now(), time.Duration(0)
-		every(time.Second, 40*time.Second, func() {
+		atEach(time.Second, 40*time.Second, func() {
 			if status := l.send(l.good(0), mustPass|mustBusy); status == http.StatusOK && first == 0 {
 				first = time.Since(back) + 1
 			}
@@ -82,7 +82,7 @@ func faultDownForHours(t *testing.T) {
 		l.send(raw, mustPass)
 		away(issuers[0])
 		last := l.loaded(0)
-		every(10*time.Minute, 24*time.Hour-12*time.Minute, func() {
+		atEach(10*time.Minute, 24*time.Hour-12*time.Minute, func() {
 			l.send(raw, mustPass)
 			l.send(l.good(0), mustPass)
 			l.send(l.stray(0, "x"), mustRefuse|mustBusy)
@@ -112,7 +112,7 @@ func faultRefreshAhead(t *testing.T) {
 				l := newFaultLab(t, issuers, upstream, "", "")
 				time.Sleep(time.Second)
 				before := l.fetches(0)
-				every(fresh/40, 10*fresh, func() { l.send(l.good(0), mustPass) })
+				atEach(fresh/40, 10*fresh, func() { l.send(l.good(0), mustPass) })
 				// 80 % of the freshness, give or take a twentieth: 12.5 fetches in ten times that.
 				if n := l.fetches(0) - before; n < 11 || n > 14 {
 					t.Errorf("%d fetches", n)
@@ -139,7 +139,7 @@ func faultGarbage(t *testing.T) {
 				l.send(l.good(0), mustPass)
 				fault.Path = "/jwks"
 				issuers[0].Fail(fault)
-				every(10*time.Second, 10*time.Minute, func() {
+				atEach(10*time.Second, 10*time.Minute, func() {
 					l.send(l.good(0), mustPass)
 					l.send(l.stray(0, "x"), mustRefuse|mustBusy)
 				})
@@ -194,7 +194,7 @@ func faultOddKeys(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		l := newFaultLab(t, issuers, upstream, "", "")
-		every(time.Minute, time.Hour, func() {
+		atEach(time.Minute, time.Hour, func() {
 			l.send(l.good(0), mustPass)
 			l.send(l.mint(issuers[0], devissuer.Token{Header: changes{"kid": "broken"}}), mustRefuse|mustBusy)
 		})
@@ -214,7 +214,7 @@ func faultEmptySet(t *testing.T) {
 		for range 3 { // it flickers
 			issuers[0].SetJWKS([]byte(`{"keys":[]}`))
 			before := l.fetches(0)
-			every(time.Second, 9*time.Minute, func() {
+			atEach(time.Second, 9*time.Minute, func() {
 				if l.fetches(0) > before {
 					issuers[0].SetJWKS(nil)
 				}
@@ -225,15 +225,15 @@ func faultEmptySet(t *testing.T) {
 		for before := l.fetches(0); l.fetches(0) == before; time.Sleep(time.Second) {
 			l.send(raw, mustPass)
 		}
-		every(time.Second, 58*time.Second, func() { l.send(raw, mustPass) })
+		atEach(time.Second, 58*time.Second, func() { l.send(raw, mustPass) })
 		time.Sleep(time.Minute)
-		every(time.Second, 10*time.Second, func() {
+		atEach(time.Second, 10*time.Second, func() {
 			l.send(raw, mustBusy)
 			l.send(l.good(0), mustBusy)
 		})
 		issuers[0].SetJWKS(nil)
 		time.Sleep(time.Minute)
-		every(time.Minute, 10*time.Minute, func() { l.send(raw, mustPass|mustBusy) })
+		atEach(time.Minute, 10*time.Minute, func() { l.send(raw, mustPass|mustBusy) })
 		l.send(raw, mustPass)
 		l.oracle.clean(t)
 	})
@@ -299,7 +299,7 @@ func faultRotations(t *testing.T) {
 				l.send(held[i], mustBusy)
 				l.send(old, mustPass)
 				issuers[i].Heal()
-				every(time.Second, 31*time.Second, func() { l.send(held[i], mustPass|mustBusy) })
+				atEach(time.Second, 31*time.Second, func() { l.send(held[i], mustPass|mustBusy) })
 			}
 			l.send(held[i], mustPass)
 			for range 10 {
@@ -336,7 +336,7 @@ func faultReissue(t *testing.T) {
 		l.send(l.good(0), mustPass)
 		began, before := time.Now(), l.fetches(0)
 		n := 0
-		every(50*time.Millisecond, 3*time.Minute, func() {
+		atEach(50*time.Millisecond, 3*time.Minute, func() {
 			n++
 			l.send(l.mint(issuers[0], devissuer.Token{Key: forger, Alg: "ES256", Header: changes{"kid": "es256-1"}, Claims: changes{"n": n}}), mustRefuse)
 			if n%20 == 0 {
@@ -363,7 +363,7 @@ func faultUnknownKeys(t *testing.T) {
 		time.Sleep(time.Second)
 		good := []string{l.good(0), l.good(1)}
 		before, n := []int{l.fetches(0), l.fetches(1)}, 0
-		every(20*time.Millisecond, time.Minute, func() {
+		atEach(20*time.Millisecond, time.Minute, func() {
 			n++
 			l.send(l.stray(n%2, fmt.Sprint("flood-", n)), mustRefuse)
 			if n%10 == 0 {

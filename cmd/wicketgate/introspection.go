@@ -1,9 +1,6 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -14,7 +11,6 @@ import (
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/jwks"
-	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
 	"github.com/wicketgate/wicketgate/validator/introspect"
 )
@@ -23,6 +19,7 @@ func newIntrospection(metrics *telemetry.Telemetry, keys *jwks.Cache) *introspec
 	o := introspect.Options{Keys: keys}
 	if metrics != nil {
 		o.OnAsked, o.OnLookup, o.OnPause = metrics.Introspected, metrics.AnswerLookup, metrics.IntrospectionPaused
+		o.OnShared = metrics.AnswerShared
 	}
 	return introspect.New(o)
 }
@@ -58,6 +55,7 @@ func introspectionOf(c *config.File, index int, keys jwks.Source) (introspect.Se
 		var pair tls.Certificate
 		pair, err = tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
 		s.Certificate = &pair
+	case introspect.TokenReview: // no way to authenticate here; see reviewOf
 	}
 	if err != nil {
 		return s, c.ErrorAt(at+key, err.Error())
@@ -90,34 +88,4 @@ func readSecret(name string) (string, error) {
 
 func introspectionRules(o config.Introspection) validator.Introspection {
 	return validator.Introspection{Opaque: o.Opaque(), Prefix: o.Prefix, JWT: o.JWT(), TrustAudience: o.Audience == "trust_introspection"}
-}
-
-// sourceOf is where the keys of the issuer called name come from.
-func (p *plan) sourceOf(name string) jwks.Source {
-	for _, source := range p.sources {
-		if source.Name == name {
-			return source
-		}
-	}
-	return jwks.Source{Name: name}
-}
-
-// liveIntrospection asks about a token that nobody gave out: an issuer that
-// knows us says that it is not active.
-func liveIntrospection(ctx context.Context, s introspect.Server, source jwks.Source, say func(bool, string, ...any)) {
-	keys := jwks.NewCache(jwks.Options{})
-	keys.Configure([]jwks.Source{source})
-	client := introspect.New(introspect.Options{Keys: keys})
-	defer client.Close()
-	client.Configure([]introspect.Server{s})
-	raw := rand.Text()
-	_, err := client.Introspect(ctx, s.Name, raw, sha256.Sum256([]byte(raw)))
-	switch refusal, refused := errors.AsType[*token.Error](err); {
-	case err == nil:
-		say(false, "issuer %s: says of a made-up token that it is active", s.Name)
-	case !refused || refusal.Reason != token.ReasonInactive:
-		say(false, "issuer %s: %v", s.Name, err)
-	default:
-		say(true, "issuer %s: answers %s about tokens", s.Name, s.ClientID)
-	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
@@ -130,39 +129,4 @@ func redisLine(p pool) string {
 		return "redis " + p.name + ": unsafe (" + state.Warning + ")"
 	}
 	return "redis " + p.name + ": ok"
-}
-
-// liveRedis connects the way serve does and tells what there is.
-func liveRedis(ctx context.Context, c *config.File, at string, block config.Redis, say func(bool, string, ...any)) {
-	o, err := redisOptions(c, at, block)
-	if err != nil {
-		say(false, "redis of %s: %v", at, err)
-		return
-	}
-	changed := make(chan struct{}, 1)
-	o.OnState = func(bool, bool) { ask(changed) }
-	client, err := redis.New(o)
-	if err != nil {
-		say(false, "redis of %s: %v", at, err)
-		return
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	var state redis.State
-	for !state.Connected && ctx.Err() == nil {
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
-		state = client.State()
-	}
-	switch {
-	case !state.Connected:
-		say(false, "redis of %s: %v", at, state.Err)
-	case state.Warning != "":
-		say(false, "redis of %s: %s", at, state.Warning)
-	default:
-		say(true, "redis of %s: remembers and evicts nothing", at)
-	}
 }

@@ -145,7 +145,8 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 		Version: version(), Revision: revision(), Log: log, Access: telemetry.ParseAccess(file.Log.Access),
 	})
 	g.stores = newStores(file, g.metrics)
-	if err := g.stores.openReplays(file); err != nil {
+	if err := errors.Join(g.stores.openReplays(file), g.stores.openAnswers(file)); err != nil {
+		g.stores.closeRedis()
 		return nil, err
 	}
 	if err := g.stores.openDenials(file); err != nil {
@@ -333,6 +334,8 @@ func (g *gateway) needsRestart(file *config.File) error {
 		return errors.New("restart needed: tls was switched on or off")
 	case !old.DPoP.Replay.Equal(file.DPoP.Replay):
 		return errors.New("restart needed: dpop.replay changed, and a new store would forget which proofs were used")
+	case g.stores.unopened(file):
+		return errors.New("restart needed: introspection.shared names a Redis that no connection is kept to")
 	case file.DPoP.MaxAge > old.DPoP.MaxAge:
 		return errors.New("restart needed: dpop.max_age grew, and proofs forgotten by now would be good again")
 	case old.CacheDir != file.CacheDir:

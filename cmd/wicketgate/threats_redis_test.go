@@ -172,5 +172,5 @@ func TestCheckLiveAsksRedis(t *testing.T) {
 	// This server cannot say whether it evicts.
 	command(t, "check", "--config", m.gateway.path, "--live").want(t, exitFailed, "FAILED redis of dpop.replay.redis: INFO is refused")
 	m.redis.Close()
-	command(t, "check", "--config", m.gateway.path, "--live").want(t, exitFailed, "FAILED redis of dpop.replay.redis: redis: ")
+	command(t, "check", "--config", m.gateway.path, "--live").want(t, exitFailed, "FAILED redis of dpop.replay.redis: no connection to ")
 }

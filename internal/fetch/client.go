@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -157,7 +158,8 @@ func (c *Client) exchange(ctx context.Context, u *url.URL, accept string) (*Body
 	return c.send(req)
 }
 
-func (c *Client) send(req *http.Request) (*Body, error) {
+// send takes no other answer than one with status 200, or one of also.
+func (c *Client) send(req *http.Request, also ...int) (*Body, error) {
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "wicketgate")
 	if err := c.identify(req); err != nil {
@@ -170,7 +172,7 @@ func (c *Client) send(req *http.Request) (*Body, error) {
 	}
 	took := time.Since(began)
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && !slices.Contains(also, resp.StatusCode) {
 		return nil, &StatusError{Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {

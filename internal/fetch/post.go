@@ -30,18 +30,10 @@ var ErrUnanswered = errors.New("no answer began")
 // header is laid over the fields of the request. Whatever happens, it is sent
 // once.
 func (c *Client) Post(ctx context.Context, address string, form url.Values, header http.Header) (*Body, error) {
-	u, err := url.Parse(address)
+	req, err := c.posting(ctx, address, "application/x-www-form-urlencoded", form.Encode())
 	if err != nil {
-		return nil, errors.New("malformed URL")
+		return nil, err
 	}
-	if err := c.permit(u); err != nil {
-		return nil, fmt.Errorf("post %s: %w", u.Redacted(), err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, errors.New("malformed URL")
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for name, values := range header {
 		req.Header[name] = values
 	}
@@ -52,9 +44,40 @@ func (c *Client) Post(ctx context.Context, address string, form url.Values, head
 	case err == nil:
 		return body, nil
 	case !began.Load() && isLost(err):
-		return nil, fmt.Errorf("post %s: %w: %w", u.Redacted(), ErrUnanswered, err)
+		return nil, fmt.Errorf("post %s: %w: %w", req.URL.Redacted(), ErrUnanswered, err)
 	}
-	return nil, fmt.Errorf("post %s: %w", u.Redacted(), err)
+	return nil, fmt.Errorf("post %s: %w", req.URL.Redacted(), err)
+}
+
+// PostJSON is Post for a question in JSON, which may be answered with status
+// 201 too.
+func (c *Client) PostJSON(ctx context.Context, address string, question []byte) (*Body, error) {
+	req, err := c.posting(ctx, address, "application/json", string(question))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	body, err := c.send(req, http.StatusCreated)
+	if err != nil {
+		return nil, fmt.Errorf("post %s: %w", req.URL.Redacted(), err)
+	}
+	return body, nil
+}
+
+func (c *Client) posting(ctx context.Context, address, contentType, text string) (*http.Request, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("malformed URL")
+	}
+	if err := c.permit(u); err != nil {
+		return nil, fmt.Errorf("post %s: %w", u.Redacted(), err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(text))
+	if err != nil {
+		return nil, errors.New("malformed URL")
+	}
+	req.Header.Set("Content-Type", contentType)
+	return req, nil
 }
 
 // isLost tells the failure of a connection from a server or a name that is not

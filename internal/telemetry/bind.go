@@ -13,7 +13,7 @@ import (
 type bound struct {
 	routes    map[place]*routeSeries
 	upstreams map[string]*upstreamSeries
-	issuers   map[string]map[judgement]prometheus.Counter
+	issuers   map[string]*issuerSeries
 }
 
 // place is where a request went.
@@ -32,6 +32,12 @@ type answer struct{ code, decision string }
 type upstreamSeries struct {
 	results  map[string]prometheus.Counter
 	duration prometheus.Observer
+	healthy  prometheus.Gauge
+}
+
+type issuerSeries struct {
+	judged              map[judgement]prometheus.Counter
+	refetched, heldBack prometheus.Counter // tokens that named a key which is not there; nil for issuer unknown
 }
 
 // judgement is how a token was judged; without a reason it was found good.
@@ -49,15 +55,21 @@ func (t *Telemetry) Bind(table *proxy.Table, issuers []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old, b := t.bound.Load(), t.metrics.bind(table, issuers)
+	for name, upstream := range b.upstreams {
+		if old.upstreams[name] == nil {
+			upstream.healthy.Set(1) // as long as nothing else is known
+		}
+	}
 	t.bound.Store(b)
 	t.metrics.forget(old, b)
+	t.forgetAsked(b)
 }
 
 func (m *metrics) bind(table *proxy.Table, issuers []string) *bound {
 	b := &bound{
 		routes:    map[place]*routeSeries{},
 		upstreams: map[string]*upstreamSeries{},
-		issuers:   map[string]map[judgement]prometheus.Counter{unknown: m.bindUnknown()},
+		issuers:   map[string]*issuerSeries{unknown: m.bindUnknown()},
 	}
 	door := b.route(nowhere)
 	door.expect(m, denied, "4xx")
@@ -83,7 +95,7 @@ func (m *metrics) bindGate(b *bound, g *proxy.Gate) {
 	if g.Upstream != nil {
 		b.upstreams[g.Upstream.Name] = m.bindUpstream(g.Upstream.Name)
 	}
-	b.route(place{g.Name, none}).expect(m, denied, "4xx") // what no route matches
+	m.bindUnmatched(b, g.Name)
 	for _, r := range g.Policy.Routes() {
 		s := b.route(place{g.Name, r.Name})
 		if r.Public || r.Optional {
@@ -95,6 +107,14 @@ func (m *metrics) bindGate(b *bound, g *proxy.Gate) {
 		}
 		s.expect(m, failed, lost...)
 	}
+}
+
+// bindUnmatched is for what no route matches. It is timed with what is refused
+// at the door: a histogram for each resource would tell nobody anything.
+func (m *metrics) bindUnmatched(b *bound, resource string) {
+	s := b.route(place{resource, none})
+	s.durations = b.route(nowhere).durations
+	s.requests[answer{"4xx", denied}] = m.requests.WithLabelValues(resource, none, "4xx", denied)
 }
 
 // route returns the series of a place, which two routes of one name share.
@@ -115,19 +135,16 @@ func (s *routeSeries) expect(m *metrics, decision string, codes ...string) {
 }
 
 func (m *metrics) bindUpstream(name string) *upstreamSeries {
-	s := &upstreamSeries{map[string]prometheus.Counter{}, m.upstreamDuration.WithLabelValues(name)}
+	s := &upstreamSeries{map[string]prometheus.Counter{}, m.upstreamDuration.WithLabelValues(name), m.upstreamHealthy.WithLabelValues(name)}
 	for _, r := range results {
 		s.results[r] = m.upstreamRequests.WithLabelValues(name, r)
 	}
 	return s
 }
 
-func (m *metrics) bindIssuer(name string) map[judgement]prometheus.Counter {
+func (m *metrics) bindIssuer(name string) *issuerSeries {
 	for _, result := range [...]string{"changed", "unchanged", "error"} {
 		m.fetches.WithLabelValues(name, result)
-	}
-	for _, action := range [...]string{"refetched", "held_back"} {
-		m.unknownKeys.WithLabelValues(name, action)
 	}
 	for _, gauge := range [...]*prometheus.GaugeVec{m.fetchSuccess, m.keys, m.skippedKeys} {
 		gauge.WithLabelValues(name)
@@ -144,16 +161,16 @@ func (m *metrics) bindIssuer(name string) map[judgement]prometheus.Counter {
 		m.expect(judged, name, kind, lateReasons...)
 	}
 	m.expect(judged, name, kindDPoP, proofReasons...)
-	return judged
+	return &issuerSeries{judged, m.unknownKeys.WithLabelValues(name, "refetched"), m.unknownKeys.WithLabelValues(name, "held_back")}
 }
 
-func (m *metrics) bindUnknown() map[judgement]prometheus.Counter {
+func (m *metrics) bindUnknown() *issuerSeries {
 	judged := map[judgement]prometheus.Counter{}
 	m.expect(judged, unknown, none, token.ReasonMissing)
 	m.expect(judged, unknown, kindBearer, earlyReasons...)
 	m.expect(judged, unknown, kindDPoP, earlyReasons...)
 	m.expect(judged, unknown, kindOpaque, opaqueReasons...)
-	return judged
+	return &issuerSeries{judged: judged}
 }
 
 func (m *metrics) expect(judged map[judgement]prometheus.Counter, issuer, kind string, reasons ...token.Reason) {
@@ -190,13 +207,13 @@ func (m *metrics) forget(old, now *bound) {
 	}
 	for name := range old.upstreams {
 		if now.upstreams[name] == nil {
-			drop(prometheus.Labels{"upstream": name}, m.upstreamRequests, m.upstreamDuration)
+			drop(prometheus.Labels{"upstream": name}, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy)
 		}
 	}
 	for name := range old.issuers {
 		if now.issuers[name] == nil {
 			drop(prometheus.Labels{"issuer": name}, m.validations, m.fetches, m.fetchDuration, m.fetchSuccess,
-				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys, m.issuerSkew, m.copies, m.questions, m.questionDuration, m.answersKept, m.paused)
+				m.keys, m.skippedKeys, m.privateKeys, m.unknownKeys, m.issuerSkew, m.copies, m.questions, m.questionDuration, m.answersKept, m.answersShared, m.paused)
 			drop(prometheus.Labels{"issuer": name}, m.statuses.vectors()...)
 		}
 	}

@@ -73,6 +73,12 @@ func (s *upstreamSeries) count(result string, o *proxy.Outcome) {
 		return
 	}
 	s.results[result].Inc()
+	switch result {
+	case answered, serverError:
+		s.healthy.Set(1)
+	case unreachable, timedOut:
+		s.healthy.Set(0)
+	}
 	if o.Err == nil {
 		s.duration.Observe(o.Upstream.Seconds())
 	}
@@ -82,11 +88,11 @@ func (s *upstreamSeries) count(result string, o *proxy.Outcome) {
 func (t *Telemetry) Judged(r *validator.Result) {
 	m, b := t.metrics, t.bound.Load()
 	j := judgement{kindOf(r), m.why(r.Err)}
-	issuer, judged := r.Issuer, b.issuers[r.Issuer]
-	if judged == nil {
-		issuer, judged = unknown, b.issuers[unknown]
+	issuer, series := r.Issuer, b.issuers[r.Issuer]
+	if series == nil {
+		issuer, series = unknown, b.issuers[unknown]
 	}
-	if counter := judged[j]; counter != nil {
+	if counter := series.judged[j]; counter != nil {
 		counter.Inc()
 	} else {
 		m.judged(issuer, j).Inc()
@@ -192,12 +198,12 @@ func (t *Telemetry) logLoad(issuer string, l jwks.Load, private int) {
 // UnknownKey counts a token whose key the issuer's set did not have, and
 // whether the set was fetched again for it: jwks.Options.OnUnknownKey.
 func (t *Telemetry) UnknownKey(issuer string, refetched bool) {
-	if t.bound.Load().issuers[issuer] == nil {
-		return
+	series := t.bound.Load().issuers[issuer]
+	switch {
+	case series == nil || series.refetched == nil:
+	case refetched:
+		series.refetched.Inc()
+	default:
+		series.heldBack.Inc()
 	}
-	action := "held_back"
-	if refetched {
-		action = "refetched"
-	}
-	t.metrics.unknownKeys.WithLabelValues(issuer, action).Inc()
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
+	"github.com/wicketgate/wicketgate/validator/introspect"
 )
 
 func ok(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }
@@ -105,7 +106,7 @@ func TestProofsAreCounted(t *testing.T) {
 	wantValue(t, r.metrics, `wicketgate_validations_total{issuer="corp",kind="dpop",reason="none",result="ok"}`, "1")
 	wantValue(t, r.metrics, `wicketgate_validations_total{issuer="corp",kind="dpop",reason="dpop_replay",result="fail"}`, "1")
 	wantValue(t, r.metrics, "wicketgate_dpop_clock_skew_seconds_count", "1")
-	wantValue(t, r.metrics, "wicketgate_dpop_replay_entries", "1")
+	wantValue(t, r.metrics, `wicketgate_dpop_replay_entries{store="memory"}`, "1")
 }
 
 func TestUpstreamThatIsGone(t *testing.T) {
@@ -116,6 +117,7 @@ func TestUpstreamThatIsGone(t *testing.T) {
 	}
 	wantValue(t, r.metrics, `wicketgate_requests_total{code="502",decision="public",resource="api",route="open"}`, "1")
 	wantValue(t, r.metrics, `wicketgate_upstream_requests_total{result="error",upstream="`+r.upstream.URL+`"}`, "1")
+	wantValue(t, r.metrics, `wicketgate_upstream_healthy{upstream="`+r.upstream.URL+`"}`, "0")
 	wantValue(t, r.metrics, `wicketgate_upstream_duration_seconds_count{upstream="`+r.upstream.URL+`"}`, "0")
 	if line := r.log.String(); !strings.Contains(line, "connection refused") || !strings.Contains(line, `"level":"warn"`) {
 		t.Errorf("logged %s, want a warning that says why", line)
@@ -140,6 +142,31 @@ func TestResultOfUpstream(t *testing.T) {
 			t.Errorf("resultOf(%+v) = %q, want %q", c.outcome, got, c.want)
 		}
 	}
+}
+
+// TestUpstreamHealth: what the last request came to is told, and a client that
+// went away tells nothing.
+func TestUpstreamHealth(t *testing.T) {
+	m := New(Options{})
+	o := outcome(t, m, proxy.Allowed)
+	const healthy = `wicketgate_upstream_healthy{upstream="http://127.0.0.1:1"}`
+	wantValue(t, m, healthy, "1")
+	gone := errors.New("gone")
+	for _, c := range []struct {
+		status int
+		err    error
+		want   string
+	}{{502, gone, "0"}, {499, gone, "0"}, {500, nil, "1"}, {499, gone, "1"}, {504, gone, "0"}, {200, nil, "1"}} {
+		o.Status, o.Err = c.status, c.err
+		m.Decided(listener)(httptest.NewRequest("GET", "/", nil), o)
+		if wantValue(t, m, healthy, c.want); t.Failed() {
+			t.Fatalf("after status %d", c.status)
+		}
+	}
+	o.Status, o.Err = 502, gone
+	m.Decided(listener)(httptest.NewRequest("GET", "/", nil), o)
+	m.Bind(&proxy.Table{Sites: map[string]*proxy.Site{listener: {Only: o.Gate}}}, nil)
+	wantValue(t, m, healthy, "0") // a reload is no sign of health
 }
 
 func TestCodeOf(t *testing.T) {
@@ -270,6 +297,9 @@ func TestSeriesBudget(t *testing.T) {
 	for _, resources := range []int{1, 4, 20} {
 		m := New(Options{Version: "1.2.3", Revision: "abc"})
 		m.Bind(bigTable(t, resources), fiveIssuers)
+		for _, name := range fiveIssuers {
+			m.IntrospectionPaused(name, false)
+		}
 		m.ConnState(listener)
 		m.InFlight(listener, http.NotFoundHandler())
 		m.Insecure([]string{"issuers[0].insecure_http"})
@@ -302,24 +332,31 @@ func TestHostileValuesMakeNoSeries(t *testing.T) {
 		req, rec := hostile(i)
 		r.gate.Config.Handler.ServeHTTP(rec, req)
 	}
+	hooks := func(i int) {
+		name := fmt.Sprint(i)
+		path := url.URL{Path: "/" + name}
+		r.metrics.Decided(listener)(&http.Request{Method: name, URL: &path, Host: name}, &proxy.Outcome{
+			Status: 401, Door: token.Refuse(token.InvalidRequest, token.Reason(name)),
+		})
+		r.metrics.Judged(&validator.Result{Issuer: name, Scheme: token.Bearer, Err: token.Refuse(token.InvalidToken, token.Reason(name))})
+		r.metrics.UnknownKey(name, true)
+		r.metrics.KeysLoaded(name, jwks.Load{Keys: 1})
+		r.metrics.AnswerLookup(name, true)
+		r.metrics.AnswerShared(name, name)
+		r.metrics.IntrospectionPaused(name, true)
+		r.metrics.Introspected(introspect.Asked{Issuer: name, Result: name})
+	}
 	for i := range 24 {
 		send(i) // pairs that were not expected make their one series here
+		hooks(i)
 	}
 	before := len(scrape(t, r.metrics))
-	for i := range 2000 {
-		send(i)
-	}
 	for i := range 10_000 {
-		path := url.URL{Path: fmt.Sprintf("/%d", i)}
-		r.metrics.Decided(listener)(&http.Request{Method: fmt.Sprint(i), URL: &path, Host: fmt.Sprint(i)}, &proxy.Outcome{
-			Status: 401, Door: token.Refuse(token.InvalidRequest, token.Reason(fmt.Sprint(i))),
-		})
-		r.metrics.Judged(&validator.Result{Issuer: fmt.Sprint(i), Scheme: token.Bearer, Err: token.Refuse(token.InvalidToken, token.Reason(fmt.Sprint(i)))})
-		r.metrics.UnknownKey(fmt.Sprint(i), true)
+		send(i)
+		hooks(i)
 	}
-	after := scrape(t, r.metrics)
-	if len(after) > before+1 { // a door refusal with 401, which the real door never says
-		t.Errorf("%d series became %d", before, len(after))
+	if after := len(scrape(t, r.metrics)); after != before {
+		t.Errorf("%d series became %d", before, after)
 	}
 }
 
@@ -359,6 +396,16 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	good := &validator.Result{Issuer: "corp", Scheme: token.DPoP, Took: 30 * time.Microsecond}
 	if n := testing.AllocsPerRun(1000, func() { m.Judged(good); m.TokenLookup(true); m.ProofSkew(-time.Second) }); n != 0 {
 		t.Errorf("Judged makes %v allocations", n)
+	}
+	m.IntrospectionPaused("corp", false)
+	asked := introspect.Asked{Issuer: "corp", Result: introspect.Active}
+	if n := testing.AllocsPerRun(1000, func() {
+		m.UnknownKey("corp", false)
+		m.AnswerLookup("corp", true)
+		m.Introspected(asked)
+		m.AnswerShared("corp", introspect.SharedHit)
+	}); n != 0 {
+		t.Errorf("what an issuer is asked makes %v allocations", n)
 	}
 }
 

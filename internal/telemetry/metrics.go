@@ -22,6 +22,7 @@ type metrics struct {
 
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
+	upstreamHealthy  *prometheus.GaugeVec
 
 	validations        *prometheus.CounterVec
 	validationDuration map[string]prometheus.Observer // by kind
@@ -48,6 +49,7 @@ type metrics struct {
 	questions        *prometheus.CounterVec
 	questionDuration *prometheus.HistogramVec
 	answersKept      *prometheus.CounterVec
+	answersShared    *prometheus.CounterVec
 	paused           *prometheus.GaugeVec
 
 	statuses     statusMetrics
@@ -134,6 +136,8 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 	m.upstreamDuration = f.NewHistogramVec(histogram("upstream_duration_seconds",
 		"Time until the upstream's response header, of requests that got one.",
 		.005, .025, .1, .5, 2.5, 10), []string{"upstream"})
+	m.upstreamHealthy = f.NewGaugeVec(gauge("upstream_healthy",
+		"0 when the last request to an upstream got no answer, or none in time."), []string{"upstream"})
 }
 
 func (m *metrics) makeValidations(f promauto.Factory) {
@@ -166,7 +170,9 @@ func (m *metrics) makeValidations(f promauto.Factory) {
 func (*metrics) sizes(registry prometheus.Registerer, tokens, replay func() float64) {
 	f := promauto.With(registry)
 	f.NewGaugeFunc(gauge("token_cache_entries", "Verified tokens remembered."), tokens)
-	f.NewGaugeFunc(gauge("dpop_replay_entries", "Used DPoP proofs remembered."), replay)
+	entries := gauge("dpop_replay_entries", "Used DPoP proofs remembered by this process.")
+	entries.ConstLabels = prometheus.Labels{"store": memoryStore}
+	f.NewGaugeFunc(entries, replay)
 }
 
 func (m *metrics) makeIssuers(f promauto.Factory) {

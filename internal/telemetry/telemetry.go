@@ -43,8 +43,9 @@ type Telemetry struct {
 	access   Access
 	lines    *zap.Logger // the access log: log, sampled
 
-	mu    sync.Mutex // guards the writing of bound
+	mu    sync.Mutex // guards the writing of bound and asked
 	bound atomic.Pointer[bound]
+	asked atomic.Pointer[map[string]*askedSeries] // by issuer; never changed, only replaced
 	sizes atomic.Pointer[sizes]
 }
 
@@ -68,6 +69,7 @@ func New(o Options) *Telemetry {
 		func() float64 { return t.size(func(s *sizes) func() int { return s.replay }) })
 	t.lines = sampled(o.Log, t.metrics.dropped)
 	t.bound.Store(t.metrics.bind(nil, nil))
+	t.asked.Store(&map[string]*askedSeries{})
 	return t
 }
 

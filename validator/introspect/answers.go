@@ -11,7 +11,8 @@ import (
 // answer is what a server said of an active token.
 type answer struct {
 	claims *token.Claims
-	size   int // octets of its text
+	size   int    // octets of its text
+	text   string // as it was sent; not remembered
 }
 
 // entry is a remembered answer: claims, or the refusal.

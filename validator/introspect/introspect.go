@@ -58,6 +58,7 @@ type Options struct {
 	OnAsked  func(Asked)
 	OnLookup func(issuer string, hit bool)
 	OnPause  func(issuer string, paused bool) // the breaker opened, or closed again
+	OnShared func(issuer, result string)      // the shared answers were looked at; may be nil like the others
 }
 
 // Client asks the servers it was configured with. It lives as long as the
@@ -185,31 +186,64 @@ func (c *Client) lookedUp(issuer string, hit bool) {
 // fly asks and remembers. It runs on the client's own context: whoever came
 // first may go away, and the others who wait must not go away with him.
 func (c *Client) fly(s *server, f *flight, key [32]byte, raw string) {
-	began := time.Now()
-	a, result, err := s.ask(c.root, raw)
-	told := Asked{Issuer: s.label(), Result: result, Took: time.Since(began)}
-	now := time.Now()
+	if told := c.recall(s, key); told != nil {
+		c.settle(s, f, key, told)
+		close(f.done)
+		return
+	}
+	told := &reply{began: time.Now()}
+	var result string
+	told.answer, result, told.err = s.ask(c.root, raw)
+	asked := Asked{Issuer: s.label(), Result: result, Took: time.Since(told.began)}
+	if result != Active && result != Inactive {
+		asked.Err = told.err
+	}
+	c.settle(s, f, key, told)
+	if c.options.OnAsked != nil {
+		c.options.OnAsked(asked)
+	}
+	close(f.done)
+	c.pass(s, key, told)
+}
+
+// reply is what a question came to, asked here or at another gate. With a
+// *token.Error the answer has a text only, with any other error there is none.
+type reply struct {
+	answer *answer
+	err    error
+	began  time.Time
+}
+
+// end is until when it is remembered, given how long active answers are.
+func (r *reply) end(cache time.Duration) time.Time {
+	if r.err != nil {
+		return r.began.Add(negativeTime)
+	}
+	end := r.began.Add(cache)
+	if expiry := r.answer.claims.Expiry; !expiry.IsZero() {
+		end = earlier(end, expiry)
+	}
+	return end
+}
+
+// settle remembers a reply and ends the question, but for waking those who wait.
+func (c *Client) settle(s *server, f *flight, key [32]byte, told *reply) {
 	c.mu.Lock()
-	switch refusal, refused := errors.AsType[*token.Error](err); {
-	case err == nil:
-		c.answers.keep(key, a, began, s.Cache, s.Grace)
-		f.claims = a.claims
+	defer c.mu.Unlock()
+	switch refusal, refused := errors.AsType[*token.Error](told.err); {
+	case told.err == nil:
+		c.answers.keep(key, told.answer, told.began, s.Cache, s.Grace)
+		f.claims = told.answer.claims
 	case refused:
 		f.err = refusal
-		c.answers.refuse(key, refusal, began)
+		c.answers.refuse(key, refusal, told.began)
 	default:
-		told.Err = err
-		f.claims, f.err = c.answers.grace(key, now), err
+		f.claims, f.err = c.answers.grace(key, time.Now()), told.err
 		if f.claims != nil {
 			f.err = nil
 		}
 	}
 	delete(c.flights, key)
-	c.mu.Unlock()
-	if c.options.OnAsked != nil {
-		c.options.OnAsked(told)
-	}
-	close(f.done)
 }
 
 var errUnknown = errors.New("the issuer is not asked about tokens any more")
@@ -231,7 +265,8 @@ func prefix(fields ...string) []byte {
 
 // readAnswer reads the body of an answer with status 200 (RFC 7662 section
 // 2.2). An empty object is no answer. What is not active is a *token.Error; what
-// cannot be read is another error.
+// cannot be read is another error. With a *token.Error the answer has a text and
+// no claims.
 func readAnswer(body *fetch.Body) (*answer, error) {
 	if body.ContentType != "application/json" {
 		return nil, errType
@@ -247,14 +282,12 @@ func readMembers(text string) (*answer, error) {
 	if len(o.Members()) == 0 {
 		return nil, errEmpty
 	}
+	a := &answer{size: len(text), text: text}
 	if active, _ := o.Get("active"); active != "true" {
-		return nil, token.Refuse(token.InvalidToken, token.ReasonInactive)
+		return a, token.Refuse(token.InvalidToken, token.ReasonInactive)
 	}
-	claims, err := token.ReadClaims(o)
-	if err != nil {
-		return nil, err
-	}
-	return &answer{claims: claims, size: len(text)}, nil
+	a.claims, err = token.ReadClaims(o)
+	return a, err
 }
 
 var (

@@ -29,6 +29,7 @@ const (
 	Post                        // client_secret_post, RFC 6749 section 2.3.1
 	PrivateKeyJWT               // RFC 7523 section 2.2
 	MutualTLS                   // RFC 8705 section 2
+	TokenReview                 // no RFC 7662: the TokenReview of a Kubernetes API server at Endpoint, by Bearer
 )
 
 // Server is one issuer's introspection endpoint and who we are to it.
@@ -43,13 +44,18 @@ type Server struct {
 
 	Method      Method
 	ClientID    string
-	Secret      string           // with Basic and Post
-	Key         *Key             // with PrivateKeyJWT
-	Certificate *tls.Certificate // with MutualTLS
+	Secret      string                 // with Basic and Post
+	Key         *Key                   // with PrivateKeyJWT
+	Certificate *tls.Certificate       // with MutualTLS
+	Bearer      func() (string, error) // with TokenReview, asked for our own token each time
+	BearerName  string                 // tells two of them apart
+	Audiences   []string               // with TokenReview: of which a token must be for one
 
 	Cache   time.Duration // how long an active answer is remembered; 0 for not at all
 	Grace   time.Duration // how much longer one stands in while the server cannot be asked; 0 for not at all
 	Timeout time.Duration // of a question; 0 for 2 s
+
+	Shared *Shared // with other gates; nil for not
 
 	Hosts        []string // as in jwks.Source
 	RootCAs      *x509.CertPool
@@ -63,7 +69,8 @@ func (s *Server) equal(o *Server) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.Endpoint == o.Endpoint && s.DiscoveryURL == o.DiscoveryURL &&
 		s.Method == o.Method && s.ClientID == o.ClientID && s.Secret == o.Secret && s.Cache == o.Cache && s.Grace == o.Grace &&
 		s.Timeout == o.Timeout && s.InsecureHTTP == o.InsecureHTTP && s.Signed == o.Signed && slices.Equal(s.Algorithms, o.Algorithms)
-	return plain && slices.Equal(s.Hosts, o.Hosts) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
+	plain = plain && s.BearerName == o.BearerName && slices.Equal(s.Audiences, o.Audiences)
+	return plain && s.Shared.equal(o.Shared) && slices.Equal(s.Hosts, o.Hosts) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
 }
 
 func sameCertificate(a, b *tls.Certificate) bool {
@@ -89,13 +96,13 @@ func newServer(o Server, onPause func(issuer string)) *server {
 	if o.Timeout <= 0 {
 		o.Timeout = 2 * time.Second
 	}
-	s := &server{Server: o, turns: make(chan struct{}, inFlight), breaker: &breaker{}, prefix: prefix(o.Issuer, o.Endpoint, o.ClientID)}
+	s := &server{Server: o, turns: make(chan struct{}, inFlight), breaker: &breaker{}, prefix: prefix(append([]string{o.Issuer, o.Endpoint, o.ClientID}, o.Audiences...)...)}
 	if onPause != nil {
 		s.breaker.onChange = func(bool) { onPause(o.label()) }
 	}
 	s.client = fetch.NewClient(fetch.ClientOptions{
 		Timeout: o.Timeout, MaxBody: maxBody, RootCAs: o.RootCAs, AllowHTTP: o.InsecureHTTP, CipherSuites: o.CipherSuites,
-		Certificate: o.Certificate, KeepAlive: true,
+		Certificate: o.Certificate, KeepAlive: true, Bearer: o.Bearer, BearerHome: o.Endpoint,
 	})
 	s.post = s.client.Post
 	s.found = fetch.New(s.discover, fetch.Limits{Timeout: o.Timeout, DefaultFresh: time.Hour, MaxStale: 24 * time.Hour})
@@ -162,7 +169,7 @@ func (s *server) ask(ctx context.Context, raw string) (a *answer, result string,
 		return a, Active, nil
 	}
 	if _, refused := errors.AsType[*token.Error](err); refused {
-		return nil, Inactive, err
+		return a, Inactive, err
 	}
 	return nil, Unavailable, fault(0, fmt.Errorf("introspection: %w", err))
 }
@@ -208,6 +215,9 @@ func judgeFailure(err error) (verdict, string, time.Duration) {
 // exchange sends the form of RFC 7662 section 2.1 and nothing of the request
 // but the token.
 func (s *server) exchange(ctx context.Context, raw string) (*fetch.Body, error) {
+	if s.Method == TokenReview {
+		return s.review(ctx, raw)
+	}
 	endpoint := s.Endpoint
 	if endpoint == "" {
 		var err error
