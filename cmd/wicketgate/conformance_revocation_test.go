@@ -12,6 +12,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 	"github.com/wicketgate/wicketgate/token"
+	"github.com/wicketgate/wicketgate/validator/revoke"
 )
 
 // revocationRows are the rows about tokens that are refused before their end.
@@ -292,6 +293,10 @@ func rowSSF04(t *testing.T) {
 		}
 		raw := r.mint(r.a, devissuer.Token{Claims: changes{"sub": "alice", "iat": time.Now().Unix() + 25}})
 		r.denied(t, raw)
+		later := revoke.Token{Issuer: r.a.Identifier(), Subject: "alice", IssuedAt: time.Now().Add(2 * time.Minute)}
+		if _, denied := r.gateway.stores.denials.rules.Denies(later, time.Now()); denied {
+			t.Error("tokens are denied that are not made yet")
+		}
 	})
 	t.Run("no such event", func(t *testing.T) {
 		r := newReceiving(t, "")

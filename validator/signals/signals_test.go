@@ -127,6 +127,17 @@ func TestMemoryOfEventsIsBounded(t *testing.T) {
 	}
 }
 
+// TestPartsOfTwoIssuers wants no rule where no token could match all parts.
+func TestPartsOfTwoIssuers(t *testing.T) {
+	from := Transmitter{SubjectIssuers: []string{"a", "b"}}
+	for issuer, want := range map[string]int{"a": 1, "b": 0} {
+		rules, err := from.subjects(token.Value(`{"format":"complex","user":{"format":"iss_sub","iss":"a","sub":"x"},"session":{"format":"iss_sub","iss":"`+issuer+`","sub":"s"}}`), false)
+		if err != nil || len(rules) != want {
+			t.Errorf("%s: %v %v", issuer, rules, err)
+		}
+	}
+}
+
 // FuzzReceive holds that whatever is pushed gets one of four answers, and that
 // no rule comes from what is not signed.
 func FuzzReceive(f *testing.F) {
