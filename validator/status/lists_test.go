@@ -225,10 +225,13 @@ func TestStale(t *testing.T) {
 func TestEndedIsNoList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for exp, good := range map[int64]bool{in(0): false, in(-time.Hour): false, in(time.Second): true} {
-			l, _ := newTest(t, map[string]any{"exp": exp})
-			if _, err := value(t, l); (err == nil) != good {
-				t.Errorf("exp %d: %v", exp-time.Now().Unix(), err)
+			l, p := newTest(t, map[string]any{"exp": exp})
+			for range 10 { // nor is it asked for each time
+				if _, err := value(t, l); (err == nil) != good {
+					t.Errorf("exp %d: %v", exp-time.Now().Unix(), err)
+				}
 			}
+			p.wantCalls(t, 1)
 			l.Close()
 		}
 	})
