@@ -382,7 +382,9 @@ func TestConfigure(t *testing.T) {
 		wantFault(t, l)
 		l.Close()
 		l.Configure([]Source{{Name: "as"}})
+		(*l.issuers.Load())["as"].get = p.get
 		wantFault(t, l)
+		p.wantCalls(t, 2)
 	})
 }
 
@@ -403,6 +405,7 @@ func TestClockSetForward(t *testing.T) {
 		held = e.last.Load()
 		held.fresh, held.end = time.Now(), time.Now()
 		wantFault(t, l)
+		wantFault(t, l) // nor while nobody may be asked again yet
 	})
 }
 
