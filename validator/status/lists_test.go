@@ -225,10 +225,13 @@ func TestStale(t *testing.T) {
 func TestEndedIsNoList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for exp, good := range map[int64]bool{in(0): false, in(-time.Hour): false, in(time.Second): true} {
-			l, _ := newTest(t, map[string]any{"exp": exp})
-			if _, err := value(t, l); (err == nil) != good {
-				t.Errorf("exp %d: %v", exp-time.Now().Unix(), err)
+			l, p := newTest(t, map[string]any{"exp": exp})
+			for range 10 { // nor is it asked for each time
+				if _, err := value(t, l); (err == nil) != good {
+					t.Errorf("exp %d: %v", exp-time.Now().Unix(), err)
+				}
 			}
+			p.wantCalls(t, 1)
 			l.Close()
 		}
 	})
@@ -379,7 +382,9 @@ func TestConfigure(t *testing.T) {
 		wantFault(t, l)
 		l.Close()
 		l.Configure([]Source{{Name: "as"}})
+		(*l.issuers.Load())["as"].get = p.get
 		wantFault(t, l)
+		p.wantCalls(t, 2)
 	})
 }
 
@@ -400,6 +405,7 @@ func TestClockSetForward(t *testing.T) {
 		held = e.last.Load()
 		held.fresh, held.end = time.Now(), time.Now()
 		wantFault(t, l)
+		wantFault(t, l) // nor while nobody may be asked again yet
 	})
 }
 
