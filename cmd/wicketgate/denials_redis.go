@@ -30,8 +30,8 @@ const (
 
 var (
 	errRulesUnread = errors.New("the rules in Redis have not been read yet")
-	errRulesLost   = errors.New("Redis has forgotten the rules; they are written again")
-	errRulesFull   = errors.New("Redis holds as many rules as a gate reads")
+	errRulesLost   = errors.New("the rules in Redis are gone; they are written again")
+	errRulesFull   = errors.New("there are as many rules in Redis as a gate reads")
 	errNoRedis     = errors.New("cannot be reached")
 )
 

@@ -117,7 +117,7 @@ func TestRulesOutliveRedis(t *testing.T) {
 	}
 	eventually(t, "the rule to be written again", func() bool { fields, _ := s.redis.HKeys(ruleHash); return len(fields) == 1 })
 	d.denied(t, raw)
-	if !strings.Contains(d.log.String(), "Redis has forgotten the rules") {
+	if !strings.Contains(d.log.String(), "the rules in Redis are gone") {
 		t.Error("nobody is told")
 	}
 }
