@@ -26,6 +26,9 @@ func TestIntrospectionGuide(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, "shared.key"), []byte(strings.Repeat("k", 44)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	blocks := strings.Split(string(text), "```yaml\n")[1:]
 	for _, block := range blocks {
 		file, _, _ := strings.Cut(block, "```")
@@ -35,7 +38,7 @@ func TestIntrospectionGuide(t *testing.T) {
 		}
 		command(t, "check", "--strict", "--config", path).want(t, 0, "no mistakes")
 	}
-	if len(blocks) != 2 {
+	if len(blocks) != 3 {
 		t.Errorf("%d files", len(blocks))
 	}
 }

@@ -20,11 +20,11 @@ func rowKEY16(t *testing.T) {
 	t.Cleanup(api.Close)
 	is := startIssuer(t)
 	path := written(t, fmt.Sprintf("version: 1\nissuers: [{name: a, issuer: %q}]\nresources: [{identifier: %q, name: rs, upstream: %q}]\n", is.Identifier(), testIdentifier, api.URL))
-	if out := command(t, "check", "--live", "--config", path); strings.Contains(out.stdout, "warning: the metadata") {
+	if out := command(t, "check", "--live", "--config", path); strings.Contains(out.stdout, "WARN   issuer a: the metadata") {
 		t.Errorf("warned of documents that agree: %s", out.stdout)
 	}
 	is.Fail(devissuer.Fault{Path: "/.well-known/openid-configuration", Body: fmt.Appendf(nil, `{"issuer":%q,"jwks_uri":"%s/other"}`, is.Identifier(), is.URL)})
-	command(t, "check", "--live", "--config", path).want(t, exitOK, "issuer a: warning: the metadata at", "name different places as jwks_uri")
+	command(t, "check", "--live", "--config", path).want(t, exitOK, "WARN   issuer a: the metadata at", "name different places as jwks_uri")
 	is.Fail(devissuer.Fault{Path: "/.well-known/openid-configuration", Body: fmt.Appendf(nil, `{"issuer":"%s/","jwks_uri":"%s/jwks"}`, is.Identifier(), is.URL)})
 	command(t, "check", "--live", "--config", path).want(t, exitOK, "names another issuer")
 }
@@ -156,5 +156,5 @@ func TestIssuerClock(t *testing.T) {
 	if n := strings.Count(f.log.String(), "clock differs from ours by more than the leeway"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
-	command(t, "check", "--live", "--config", f.config).want(t, exitFailed, "FAILED issuer a: its clock differs from ours by 5m0s")
+	command(t, "check", "--live", "--config", f.config).want(t, exitFailed, "FAILED issuer a: its clock is 5m0s ahead of ours")
 }

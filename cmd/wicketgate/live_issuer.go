@@ -42,8 +42,8 @@ func liveIssuer(ctx context.Context, r *liveReport, s jwks.Source, asked *intros
 		liveSkipped(r, skipped)
 	}
 	switch {
-	case err != nil && s.Optional:
-		r.good(": no keys, so only its opaque tokens are good: %v", err)
+	case err != nil && s.Optional && (found.Metadata != nil || asked != nil && asked.Endpoint != ""):
+		r.warn("nothing, if it gives opaque tokens only: JWTs of its are answered with 503", ": no keys: %v", err)
 	case err != nil:
 		r.fail(cmp.Or(liveOther(ctx, s, err), adviceFor(err, s)), ": %s", err)
 		return

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,7 +97,7 @@ func newServer(o Server, onPause func(issuer string)) *server {
 	if o.Timeout <= 0 {
 		o.Timeout = 2 * time.Second
 	}
-	s := &server{Server: o, turns: make(chan struct{}, inFlight), breaker: &breaker{}, prefix: prefix(append([]string{o.Issuer, o.Endpoint, o.ClientID}, o.Audiences...)...)}
+	s := &server{Server: o, turns: make(chan struct{}, inFlight), breaker: &breaker{}, prefix: prefix(append([]string{o.Issuer, o.Endpoint, o.ClientID, strconv.FormatBool(o.Signed)}, o.Audiences...)...)}
 	if onPause != nil {
 		s.breaker.onChange = func(bool) { onPause(o.label()) }
 	}
