@@ -78,7 +78,7 @@ func (g *gateway) listen() (_ *servers, err error) {
 		Handler: g.adminHandler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: adminWrite,
 		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
 	}
-	if s.admin, err = g.bind(g.file.Admin.Listen, admin); err != nil || g.stores.denials.receiver == nil {
+	if s.admin, err = g.bind(g.file.Admin.Listen, admin); err != nil || g.stores.receiver == nil {
 		return s, err
 	}
 	s.signals, err = g.signalsServer()

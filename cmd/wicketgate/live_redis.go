@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/denials"
 	"github.com/wicketgate/wicketgate/internal/redis"
 )
 
@@ -127,7 +128,7 @@ func (l liveRedis) use(ctx context.Context, r *liveReport, client *redis.Client)
 	}
 	if l.rules {
 		operations++
-		if _, err := client.Fields(ctx, deniedKey); err != nil {
+		if _, err := client.Fields(ctx, denials.Key); err != nil {
 			r.fail(rights, ": gives no deny rules: %v", err)
 			return
 		}

@@ -178,7 +178,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.stores.keys.Configure(compiled.sources)
 	g.stores.answers.Configure(compiled.asked)
 	g.stores.statuses.Configure(compiled.statuses)
-	g.stores.denials.use(compiled.signals)
+	g.stores.receiver.use(compiled.signals)
 	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.metrics.Insecure(file.Insecure())
 	g.gates.Set(compiled.table)
@@ -202,7 +202,10 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	var background sync.WaitGroup
 	background.Go(func() { g.stores.keys.Run(ctx) })
 	background.Go(func() { g.watchClock(ctx, newClockWatch()) })
-	background.Go(func() { g.stores.denials.run(ctx) })
+	background.Go(func() { g.stores.denials.Run(ctx) })
+	if receiver := g.stores.receiver; receiver != nil {
+		background.Go(func() { receiver.keys.Run(ctx) })
+	}
 	if file := g.file; g.path != "" {
 		background.Go(func() {
 			// The error is that of ctx: there is nothing else to end it.

@@ -57,6 +57,7 @@ var wicketgate = law{
 		"validator/revoke":     1,
 		"validator/signals":    2,
 		"internal/devissuer":   0,
+		"internal/denials":     2,
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
@@ -69,6 +70,7 @@ var wicketgate = law{
 		"validator/status":     {"token", "jwks", "internal/fetch"},
 		"validator/revoke":     {"token"},
 		"validator/signals":    {"token", "jwks", "validator/revoke"},
+		"internal/denials":     {"validator/revoke", "internal/redis"},
 		"proxy":                {"token", "policy", "proxy/clientcert"},
 		"proxy/clientcert":     {"token"},
 	},
