@@ -139,7 +139,7 @@ func (s *servers) reloadCertificates(c *config.File) error {
 		s.metrics.Certificate(name, h.ends[name])
 	}
 	if h.lists != nil {
-		h.lists.stale = sync.OnceFunc(func() { // once a reload: a client can try as often as it likes
+		h.lists.OnStale = sync.OnceFunc(func() { // once a reload: a client can try as often as it likes
 			s.log.Warn("clients are turned away: an authority has no revocation list of today", zap.String("setting", "tls.client_crl_file"))
 		})
 	}

@@ -57,7 +57,10 @@ var wicketgate = law{
 		"validator/revoke":     1,
 		"validator/signals":    2,
 		"internal/devissuer":   0,
+		"internal/clock":       0,
+		"internal/crl":         0,
 		"internal/denials":     2,
+		"internal/live":        3,
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
@@ -70,6 +73,7 @@ var wicketgate = law{
 		"validator/status":     {"token", "jwks", "internal/fetch"},
 		"validator/revoke":     {"token"},
 		"validator/signals":    {"token", "jwks", "validator/revoke"},
+		"internal/live":        {"token", "jwks", "internal/fetch", "internal/redis", "internal/denials", "validator/introspect"},
 		"internal/denials":     {"validator/revoke", "internal/redis"},
 		"proxy":                {"token", "policy", "proxy/clientcert"},
 		"proxy/clientcert":     {"token"},
