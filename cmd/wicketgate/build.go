@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/denials"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/policy"
@@ -32,7 +33,8 @@ type stores struct {
 	horizon   *dpop.Horizon
 	answers   *introspect.Client // about tokens
 	statuses  *status.Lists
-	denials   *denials
+	denials   *denials.Sources
+	receiver  *receiver // of events; nil for none
 	upstreams *proxy.Upstreams
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
@@ -57,6 +59,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	s.answers = newIntrospection(metrics, s.keys)
 	s.statuses = newStatusLists(metrics, s.keys)
 	s.denials = newDenials(c, metrics)
+	s.receiver = newReceiver(c.Revocation.Signals, s.denials.Deny, metrics)
 	return s
 }
 
@@ -80,7 +83,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	var problems []error
 	parts := validator.Parts{
 		Keys: s.keys, Introspector: s.answers, Statuses: s.statuses, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
-		Denials: s.denials.rules,
+		Denials: s.denials.Rules(),
 	}
 	for i, issuer := range c.Issuers {
 		p.issuers = append(p.issuers, issuer.Name)
@@ -101,9 +104,10 @@ func build(c *config.File, s *stores) (*plan, error) {
 	}
 	problems = append(problems, probeCopies(c, s))
 	var err error
-	if p.signals, err = s.denials.build(c); err != nil {
+	if p.signals, err = signalsOf(c); err != nil {
 		problems = append(problems, err)
 	}
+	problems = append(problems, s.loadDenials(c))
 	if p.nonces, err = nonceSecret(c); err != nil {
 		problems = append(problems, err)
 	}

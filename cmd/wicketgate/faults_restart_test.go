@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
@@ -242,9 +243,8 @@ func faultClockSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newFaultLab(t, issuers, upstream, "", "")
 		time.Sleep(time.Second)
-		w, set := newClockWatch(), time.Duration(0)
-		w.wall = func() time.Time { return time.Now().Add(set) }
-		w.look()
+		set := time.Duration(0)
+		w := clock.NewWatch(func() time.Time { return time.Now().Add(set) })
 		for n, step := range []struct {
 			by    time.Duration
 			jumps bool

@@ -57,6 +57,10 @@ var wicketgate = law{
 		"validator/revoke":     1,
 		"validator/signals":    2,
 		"internal/devissuer":   0,
+		"internal/clock":       0,
+		"internal/crl":         0,
+		"internal/denials":     2,
+		"internal/live":        3,
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
@@ -69,6 +73,8 @@ var wicketgate = law{
 		"validator/status":     {"token", "jwks", "internal/fetch"},
 		"validator/revoke":     {"token"},
 		"validator/signals":    {"token", "jwks", "validator/revoke"},
+		"internal/live":        {"token", "jwks", "internal/fetch", "internal/redis", "internal/denials", "validator/introspect"},
+		"internal/denials":     {"validator/revoke", "internal/redis"},
 		"proxy":                {"token", "policy", "proxy/clientcert"},
 		"proxy/clientcert":     {"token"},
 	},
@@ -115,7 +121,7 @@ var wicketgate = law{
 	packageLines: 900,
 	raisedLines: map[string]budget{
 		"proxy":          {2800, "one decision and every HTTP front door that asks for it"},
-		"cmd/wicketgate": {5000, "a file for each command, and the wiring"},
+		"cmd/wicketgate": {3650, "a file for each command, and the wiring: each key of the file has its line here"},
 
 		"config":               {3600, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},

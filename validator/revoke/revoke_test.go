@@ -2,6 +2,7 @@ package revoke
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -268,4 +269,13 @@ func FuzzParseRule(f *testing.F) {
 			t.Fatalf("%s denies what it names: %t", r, found)
 		}
 	})
+}
+
+// TestNamesAreArguments wants names that a command line takes for no flag.
+func TestNamesAreArguments(t *testing.T) {
+	for i := range 1000 {
+		if name := (Rule{Issuer: "https://as.example.com", ID: strconv.Itoa(i)}).Name(); len(name) != 24 || strings.Trim(name, "0123456789abcdef") != "" {
+			t.Fatal(name)
+		}
+	}
 }
