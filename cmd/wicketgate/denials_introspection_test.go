@@ -50,7 +50,9 @@ func TestRulesAndAnswersAboutJWTs(t *testing.T) {
 // TestRuleByClientOfOpaqueToken: an answer tells the client as client_id (RFC
 // 7662 section 2.2), whatever the issuer's JWTs call it.
 func TestRuleByClientOfOpaqueToken(t *testing.T) {
-	d, a := denyingAsked(t, "", func(text string) string { return strings.Replace(text, "{name: a, ", "{name: a, client_id_claim: cid, ", 1) })
+	d, a := denyingAsked(t, "", func(text string) string {
+		return strings.Replace(text, "{name: a, ", "{name: a, client_id_claim: cid, ", 1)
+	})
 	bad, named := a.answering(changes{"client_id": "bad"}), a.answering(changes{"client_id": "good", "cid": "bad"})
 	other := a.answering(changes{"client_id": "bad", "cid": "good"})
 	d.passes(t, d.sendToken(bad))
