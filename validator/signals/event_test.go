@@ -3,6 +3,7 @@ package signals
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -154,4 +155,44 @@ func FuzzEvent(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCredential: one field with the scheme and the token, and nothing near that.
+func TestCredential(t *testing.T) {
+	r := newRig(t)
+	raw := r.mint(t, about("alice"))
+	for name, c := range map[string]struct {
+		fields []string
+		status int
+	}{
+		"good": {[]string{"Bearer " + secret}, http.StatusAccepted}, "lower case": {[]string{"bearer " + secret}, http.StatusAccepted},
+		"twice": {[]string{"Bearer " + secret, "Bearer " + secret}, http.StatusUnauthorized}, "beside another": {[]string{"Bearer " + secret, "Basic eA=="}, http.StatusUnauthorized},
+		"other scheme": {[]string{"Token " + secret}, http.StatusUnauthorized}, "two spaces": {[]string{"Bearer  " + secret}, http.StatusUnauthorized},
+		"tab": {[]string{"Bearer\t" + secret}, http.StatusUnauthorized}, "more": {[]string{"Bearer " + secret + " x"}, http.StatusUnauthorized}, "none": {nil, http.StatusUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := httptest.NewRequest(http.MethodPost, "/events", strings.NewReader(raw))
+			req.Header.Set("Content-Type", contentType)
+			req.Header["Authorization"] = c.fields
+			w := httptest.NewRecorder()
+			if r.receiver.ServeHTTP(w, req); w.Code != c.status {
+				t.Errorf("%d %s, want %d", w.Code, w.Body, c.status)
+			}
+		})
+	}
+}
+
+// TestKept: what an event denied ends after Keep, and is dated to the next second.
+func TestKept(t *testing.T) {
+	r := newRig(t)
+	claims := about("alice")
+	claims["toe"] = 1769860800.5
+	r.told(t, "event", r.mint(t, claims), http.StatusAccepted, "")
+	if len(r.denied) != 1 {
+		t.Fatalf("%v", r.denied)
+	}
+	rule, now := r.denied[0], time.Now()
+	if rule.IssuedBefore.Unix() != 1769860801 || rule.Until.After(now.Add(time.Hour)) || rule.Until.Before(now.Add(59*time.Minute)) {
+		t.Errorf("%s", rule)
+	}
 }
