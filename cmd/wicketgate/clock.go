@@ -17,24 +17,23 @@ const (
 // clockWatch tells when the wall clock was set: it then moved by more or less
 // than the clock that nobody can set.
 type clockWatch struct {
-	wall func() time.Time
-	mono func() time.Duration
-
+	read     func() (wall time.Time, mono time.Duration)
 	lastWall time.Time
 	lastMono time.Duration
 }
 
 func newClockWatch() *clockWatch {
 	began := time.Now()
-	// Round takes the monotonic reading off, so that the wall clock is compared.
-	w := &clockWatch{wall: func() time.Time { return time.Now().Round(0) }, mono: func() time.Duration { return time.Since(began) }}
+	// One reading has both clocks: a process that was stopped between two would
+	// see a jump that was none. Round takes one off, so that the other is compared.
+	w := &clockWatch{read: func() (time.Time, time.Duration) { now := time.Now(); return now.Round(0), now.Sub(began) }}
 	w.look()
 	return w
 }
 
 // look returns by how much the wall clock was set since the last look, or 0.
 func (w *clockWatch) look() time.Duration {
-	wall, mono := w.wall(), w.mono()
+	wall, mono := w.read()
 	by := wall.Sub(w.lastWall) - (mono - w.lastMono)
 	first := w.lastWall.IsZero()
 	w.lastWall, w.lastMono = wall, mono

@@ -243,7 +243,8 @@ func faultClockSet(t *testing.T) {
 		l := newFaultLab(t, issuers, upstream, "", "")
 		time.Sleep(time.Second)
 		w, set := newClockWatch(), time.Duration(0)
-		w.wall = func() time.Time { return time.Now().Add(set) }
+		read := w.read
+		w.read = func() (time.Time, time.Duration) { wall, mono := read(); return wall.Add(set), mono }
 		w.look()
 		for n, step := range []struct {
 			by    time.Duration

@@ -79,7 +79,7 @@ func TestOpaqueIssuerWithoutKeys(t *testing.T) {
 			wantPassed(t, f.sendToken(raw))
 			f.wantUndecided(t, f.sendToken(f.AT(nil)), 1)
 			f.wantError(t, f.sendToken("unknown"), 1, http.StatusUnauthorized, "Bearer", "invalid_token")
-			command(t, "check", "--live", "--config", f.config).want(t, exitOK, "issuer a: no keys, so only its opaque tokens are good")
+			command(t, "check", "--live", "--config", f.config).want(t, exitOK, "issuer a: no keys: issuer metadata", "nothing, if it gives opaque tokens only")
 		})
 	}
 	// Without introspection keys are needed, as ever.
