@@ -8,10 +8,13 @@ import (
 	"github.com/wicketgate/wicketgate/jwks"
 )
 
-// Of the watch over our own clock: how often it looks, and what is no jump yet.
+// Of the watch over our own clock: how often it looks, what is no jump yet, and
+// how far back is too far for used proofs, which are remembered for a second
+// more than they are good.
 const (
 	clockEvery = time.Second
 	clockJump  = 2 * time.Second
+	clockBack  = time.Second
 )
 
 // clockWatch tells when the wall clock was set: it then moved by more or less
@@ -31,13 +34,14 @@ func newClockWatch() *clockWatch {
 	return w
 }
 
-// look returns by how much the wall clock was set since the last look, or 0.
+// look returns by how much the wall clock was set since the last look, give or
+// take what it drifted.
 func (w *clockWatch) look() time.Duration {
 	wall, mono := w.read()
 	by := wall.Sub(w.lastWall) - (mono - w.lastMono)
 	first := w.lastWall.IsZero()
 	w.lastWall, w.lastMono = wall, mono
-	if first || by.Abs() <= clockJump {
+	if first {
 		return 0
 	}
 	return by
@@ -61,13 +65,13 @@ func (g *gateway) watchClock(ctx context.Context, w *clockWatch) {
 
 func (g *gateway) lookAtClock(w *clockWatch) {
 	by := w.look()
-	if by == 0 {
+	if by < -clockBack {
+		g.stores.horizon.SetBack()
+	}
+	if by.Abs() <= clockJump {
 		return
 	}
 	g.metrics.ClockJumped(by)
-	if by < 0 {
-		g.stores.horizon.SetBack()
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.plan.validator.Forget()
