@@ -139,10 +139,12 @@ func build(c *config.File, s *stores) (*plan, error) {
 
 // probeCopies tries the folder of key copies.
 func probeCopies(c *config.File, s *stores) error {
-	if c.CacheDir == "" {
+	// What was found good at the start may be gone now: that costs copies, and not
+	// the rules of a new file.
+	if c.CacheDir == "" || s.metrics != nil && len(s.keys.Status()) > 0 {
 		return nil
 	}
-	// A gate in service goes on with a folder that cannot be written to for now.
+	// Nor need it be writable when a gate starts.
 	if err := jwks.ProbeCopies(c.CacheDir, s.metrics == nil); err != nil {
 		return c.ErrorAt("cache_dir", err.Error())
 	}

@@ -30,13 +30,13 @@ func (g *gateway) watchClock(ctx context.Context, w *clock.Watch) {
 
 func (g *gateway) lookAtClock(w *clock.Watch) {
 	by := w.Look()
-	if by == 0 {
+	if by < -clock.Back {
+		g.stores.horizon.SetBack()
+	}
+	if by.Abs() <= clock.Jump {
 		return
 	}
 	g.metrics.ClockJumped(by)
-	if by < 0 {
-		g.stores.horizon.SetBack()
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.plan.validator.Forget()

@@ -202,7 +202,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	changed := make(chan struct{}, 1)
 	var background sync.WaitGroup
 	background.Go(func() { g.stores.keys.Run(ctx) })
-	background.Go(func() { g.watchClock(ctx, clock.NewWatch(nil)) })
+	background.Go(func() { g.watchClock(ctx, clock.NewWatch(clock.Now())) })
 	background.Go(func() { g.stores.denials.Run(ctx) })
 	if receiver := g.stores.receiver; receiver != nil {
 		background.Go(func() { receiver.keys.Run(ctx) })

@@ -4,40 +4,43 @@ package clock
 
 import "time"
 
-// Jump is what is no jump yet: clocks are kept right by smaller steps.
-const Jump = 2 * time.Second
+// What is made of a step that Look returns.
+const (
+	Jump = 2 * time.Second // up to here it is no jump: clocks are kept right by smaller steps
+	Back = time.Second     // further back is too far for used proofs, which are remembered for so much more than they are good
+)
 
 // Watch tells when the wall clock was set: it then moved by more or less
 // than the clock that nobody can set. It is for one goroutine.
 type Watch struct {
-	wall func() time.Time
-	mono func() time.Duration
-
+	read     func() (wall time.Time, mono time.Duration)
 	lastWall time.Time
 	lastMono time.Duration
 }
 
-// NewWatch looks for the first time. Wall is the wall clock; nil for that of
-// this machine.
-func NewWatch(wall func() time.Time) *Watch {
-	if wall == nil {
-		// Round takes the monotonic reading off, so that the wall clock is compared.
-		wall = func() time.Time { return time.Now().Round(0) }
-	}
+// Now returns a reading of both clocks of this machine. It is one reading: a
+// process that was stopped between two would see a jump that was none.
+func Now() func() (wall time.Time, mono time.Duration) {
 	began := time.Now()
-	w := &Watch{wall: wall, mono: func() time.Duration { return time.Since(began) }}
+	// Round takes one clock off, so that the other is compared.
+	return func() (time.Time, time.Duration) { now := time.Now(); return now.Round(0), now.Sub(began) }
+}
+
+// NewWatch looks for the first time, by read; see Now.
+func NewWatch(read func() (wall time.Time, mono time.Duration)) *Watch {
+	w := &Watch{read: read}
 	w.Look()
 	return w
 }
 
-// Look returns by how much the wall clock was set since the last look, negative
-// for back, or 0.
+// Look returns by how much the wall clock was set since the last look, give or
+// take what it drifted; negative for back.
 func (w *Watch) Look() time.Duration {
-	wall, mono := w.wall(), w.mono()
+	wall, mono := w.read()
 	by := wall.Sub(w.lastWall) - (mono - w.lastMono)
 	first := w.lastWall.IsZero()
 	w.lastWall, w.lastMono = wall, mono
-	if first || by.Abs() <= Jump {
+	if first {
 		return 0
 	}
 	return by

@@ -9,9 +9,10 @@ import (
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := time.Duration(0)
-		w := NewWatch(func() time.Time { return time.Now().Round(0).Add(set) })
+		read := Now()
+		w := NewWatch(func() (time.Time, time.Duration) { wall, mono := read(); return wall.Add(set), mono })
 		for _, step := range []struct{ by, want time.Duration }{
-			{0, 0}, {Jump, 0}, {-Jump, 0}, {Jump + 1, Jump + 1}, {0, 0}, {-time.Hour, -time.Hour},
+			{0, 0}, {Jump, Jump}, {-Jump, -Jump}, {Jump + 1, Jump + 1}, {0, 0}, {-time.Hour, -time.Hour},
 		} {
 			time.Sleep(time.Minute)
 			set += step.by
@@ -19,7 +20,7 @@ func TestWatch(t *testing.T) {
 				t.Errorf("set by %s: %s", step.by, got)
 			}
 		}
-		ours := NewWatch(nil)
+		ours := NewWatch(Now())
 		time.Sleep(time.Hour)
 		if got := ours.Look(); got != 0 {
 			t.Errorf("nobody set this machine's clock, by %s", got)
