@@ -301,7 +301,11 @@ func withoutAnswer(t *testing.T, names ...string) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newAsking(t, "timeout: 100ms")
+			settings := "" // only who is to run out of time gets little of it
+			if c.result == "timeout" {
+				settings = "timeout: 100ms"
+			}
+			a := newAsking(t, settings)
 			raw := a.opaque(nil)
 			c.fault.Path = "/introspect"
 			a.a.Fail(c.fault)

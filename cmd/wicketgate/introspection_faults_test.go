@@ -87,7 +87,7 @@ func flights() int {
 }
 
 func faultR30(t *testing.T) {
-	a := newAsking(t, "cache: 0s, timeout: 300ms")
+	a := newAsking(t, "cache: 0s, timeout: 1s") // a busy machine still answers in time
 	m := &mixed{a: a}
 	m.run(t, 40, 20, http.StatusOK, http.StatusUnauthorized)
 	http.DefaultClient.CloseIdleConnections()
