@@ -189,7 +189,7 @@ func (d *decoder) object(path string, n *yaml.Node, v reflect.Value, want string
 			d.value(path, n, v.FieldByIndex(f.Index), f.Tag)
 			return
 		}
-		meant[nearest(key, names)] = true
+		meant[Nearest(key, names)] = true
 		d.report(d.keys[path], path, "unknown key", didYouMean(key, names))
 	})
 	for _, name := range names {

@@ -180,8 +180,8 @@ func printable(line string) []rune {
 	return runes
 }
 
-// nearest returns the candidate that word was probably meant to be, or "".
-func nearest(word string, candidates []string) string {
+// Nearest returns the candidate that word was probably meant to be, or "".
+func Nearest(word string, candidates []string) string {
 	best, least := "", 3
 	if len(word) < 5 {
 		least = 2
@@ -227,7 +227,7 @@ func distance(a, b string) int {
 
 // didYouMean is the hint for a word that should be one of candidates.
 func didYouMean(word string, candidates []string) string {
-	if near := nearest(word, candidates); near != "" {
+	if near := Nearest(word, candidates); near != "" {
 		return "did you mean `" + near + "`?"
 	}
 	if len(candidates) > 24 {

@@ -236,8 +236,8 @@ func TestNearest(t *testing.T) {
 		"isseur": "issuer", "nmae": "name", "ES265": "ES256", "nam": "name", "n": "", "no": "", "xyz": "", "provider": "",
 		strings.Repeat("a", 1000): "",
 	} {
-		if got := nearest(word, words); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		if got := Nearest(word, words); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

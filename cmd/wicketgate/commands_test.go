@@ -130,12 +130,31 @@ func TestSchema(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{
-		{"--nonsense"}, {"serve", "--nonsense"}, {"nonsense"}, {"proof"}, {"check", "--config"}, {"token", "--expires-in=soon"},
+	for line, said := range map[string]string{
+		"--nonsense":              "see wicketgate serve --help for its flags: there is no --nonsense",
+		"serve --nonsense=secret": "see wicketgate serve --help for its flags: there is no --nonsense",
+		"--confg=secret":          "see wicketgate serve --help for its flags: there is no --confg, did you mean --config?",
+		"check --strict --hepl":   "see wicketgate check --help for its flags: there is no --hepl, did you mean --help?",
+		"secret":                  "run wicketgate --help for the commands: the first argument is none of them",
+		"chekc":                   "run wicketgate --help for the commands: the first argument is none of them, did you mean check?",
+		"help secret":             "run wicketgate --help for the commands: the first argument is none of them",
+		"explain secret":          "see wicketgate explain --help for its flags: an argument is neither a flag nor the value of one",
+		"check -qsecret":          "see wicketgate check --help for its flags: an argument is neither a flag nor the value of one",
+		"check -- --strict":       "see wicketgate check --help for its flags: there is no --",
+		"proof":                   "add --token TOKEN and --url URL; see wicketgate proof --help",
+		"proof --token secret":    "add --url URL; see wicketgate proof --help",
+		"check --config":          "write --config FILE: the value is missing; see wicketgate check --help",
+		"check -c --live":         "write --config FILE: the value is missing; see wicketgate check --help",
+		"check --config -c":       "write --config FILE: the value is missing; see wicketgate check --help",
+		"check --live=secret":     "write --live, --live=true or --live=false; see wicketgate check --help",
+		"token --expires-in=soon": "give --expires-in a duration such as 90s or 10m; see wicketgate token --help",
 	} {
-		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			o := command(t, args...)
-			o.want(t, exitUsage, "wicketgate --help")
+		t.Run(line, func(t *testing.T) {
+			o := command(t, strings.Fields(line)...)
+			o.want(t, exitUsage)
+			if want := "wicketgate: " + said + "\n"; o.stderr != want {
+				t.Errorf("it says\n%swant\n%s", o.stderr, want)
+			}
 			if o.stdout != "" {
 				t.Errorf("a complaint on stdout: %s", o.stdout)
 			}
@@ -144,7 +163,11 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "serve", "demo", "check", "token", "proof", "schema", "healthcheck", "version"} {
+	names := []string{""}
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	for _, name := range names {
 		t.Run("help of "+name, func(t *testing.T) {
 			args := []string{"--help"}
 			if name != "" {

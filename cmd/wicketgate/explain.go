@@ -24,7 +24,7 @@ type explainCommand struct {
 	URL      string   `name:"url" help:"The request's URL as the client knows it. Default: the root of the first resource." placeholder:"URL"`
 	Proof    string   `name:"dpop" help:"The DPoP proof that comes with the token." placeholder:"PROOF"`
 	Cert     string   `help:"A file with the client's certificate in PEM, as the gate or, with mtls.from: header, the proxy in front sees it." placeholder:"FILE"`
-	Header   []string `short:"H" sep:"none" help:"A further header of the request, 'Name: value'." placeholder:"HEADER"`
+	Header   []string `short:"H" help:"A further header of the request, 'Name: value'." placeholder:"HEADER"`
 	Resource string   `help:"The resource's name. Default: the one that the URL is of." placeholder:"NAME"`
 }
 

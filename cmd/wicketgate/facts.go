@@ -77,7 +77,7 @@ func (schemaCommand) Run(a *app) error {
 type healthcheckCommand struct {
 	Config string        `short:"c" help:"The configuration file of the gate to ask." placeholder:"FILE"`
 	URL    string        `help:"Ask this URL instead of readyz at the admin address of the configuration."`
-	Wait   time.Duration `default:"3s" help:"How long to wait for the answer."`
+	Wait   time.Duration `default:"3s" help:"How long to wait for the answer." placeholder:"DURATION"`
 }
 
 // Help is shown by healthcheck --help.

@@ -10,8 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/alecthomas/kong"
+	"strings"
 )
 
 // Exit codes, as the manual lists them.
@@ -36,17 +35,21 @@ type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
-type commands struct {
-	Serve       serveCommand       `cmd:"" default:"withargs" help:"Stand in front of an API: the main job."`
-	Demo        demoCommand        `cmd:"" help:"Run an issuer, an API and the gate on loopback, and print requests to try."`
-	Check       checkCommand       `cmd:"" help:"Say everything that is wrong with a configuration file."`
-	Explain     explainCommand     `cmd:"" help:"Say of a token on standard input which check it passes and which not."`
-	Revoke      revokeCommand      `cmd:"" help:"Refuse tokens before their end: add, list and remove deny rules."`
-	Token       tokenCommand       `cmd:"" help:"Ask the running demo issuer for an access token."`
-	Proof       proofCommand       `cmd:"" help:"Make a DPoP proof with the demo client's key."`
-	Schema      schemaCommand      `cmd:"" help:"Print the JSON Schema of the configuration file."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running gate whether it is ready."`
-	Version     versionCommand     `cmd:"" help:"Print what was built, from what, with what."`
+// commands lists what the program does; the first is what it does without being
+// told.
+func commands() []subcommand {
+	return []subcommand{
+		{"serve", "Stand in front of an API: the main job.", &serveCommand{}},
+		{"demo", "Run an issuer, an API and the gate on loopback, and print requests to try.", &demoCommand{}},
+		{"check", "Say everything that is wrong with a configuration file.", &checkCommand{}},
+		{"explain", "Say of a token on standard input which check it passes and which not.", &explainCommand{}},
+		{"revoke", "Refuse tokens before their end: add, list and remove deny rules.", &revokeCommand{}},
+		{"token", "Ask the running demo issuer for an access token.", &tokenCommand{}},
+		{"proof", "Make a DPoP proof with the demo client's key.", &proofCommand{}},
+		{"schema", "Print the JSON Schema of the configuration file.", &schemaCommand{}},
+		{"healthcheck", "Ask a running gate whether it is ready.", &healthcheckCommand{}},
+		{"version", "Print what was built, from what, with what.", &versionCommand{}},
+	}
 }
 
 func main() {
@@ -57,31 +60,23 @@ func main() {
 }
 
 // run is the program, less the process around it: tests call it.
-func run(a *app, args []string) (code int) {
-	// kong leaves through here after --help.
-	defer func() {
-		p := recover()
-		if e, ok := p.(exitError); ok {
-			code = int(e)
-		} else if p != nil {
-			panic(p)
+func run(a *app, args []string) int {
+	all := commands()
+	c, args, err := choose(all, args)
+	if err != nil {
+		return a.fail(exitUsage, err)
+	}
+	help := overview(all)
+	if c != nil {
+		if help, err = c.parse(args); err != nil {
+			return a.fail(exitUsage, err)
 		}
-	}()
-	parser, err := kong.New(&commands{},
-		kong.Name("wicketgate"),
-		kong.Description("Takes the OAuth 2.0 access token of every request, proves it, and forwards the request with the verified claims as header fields."),
-		kong.Writers(a.stdout, a.stderr),
-		kong.Exit(func(code int) { panic(exitError(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-	)
-	if err != nil {
-		return a.fail(exitFailed, err)
 	}
-	parsed, err := parser.Parse(args)
-	if err != nil {
-		return a.fail(exitUsage, fmt.Errorf("%w; see wicketgate --help", err))
+	if help != "" {
+		fmt.Fprint(a.stdout, help)
+		return exitOK
 	}
-	err = parsed.Run(a)
+	err = c.does.Run(a)
 	if said, ok := errors.AsType[exitError](err); ok {
 		return int(said)
 	}
@@ -89,6 +84,31 @@ func run(a *app, args []string) (code int) {
 		return a.fail(exitFailed, err)
 	}
 	return exitOK
+}
+
+// choose finds the command that args are for and its own arguments. Without a
+// name it is the first. The command of the general help is nil.
+func choose(all []subcommand, args []string) (*subcommand, []string, error) {
+	if len(args) > 0 && args[0] == "help" {
+		args = append(args[1:len(args):len(args)], "--help")
+	}
+	switch {
+	case len(args) == 0:
+		return &all[0], nil, nil
+	case isHelp(args[0]):
+		return nil, nil, nil
+	case strings.HasPrefix(args[0], "-"):
+		return &all[0], args, nil
+	}
+	var names []string
+	for i, c := range all {
+		if c.name == args[0] {
+			return &all[i], args[1:], nil
+		}
+		names = append(names, c.name)
+	}
+	// What is no name may be a token: it is not repeated.
+	return nil, nil, fmt.Errorf("run wicketgate --help for the commands: the first argument is none of them%s", meant(args[0], "", names))
 }
 
 func (a *app) fail(code int, err error) int {

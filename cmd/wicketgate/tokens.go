@@ -27,7 +27,7 @@ type tokenCommand struct {
 	Scope     string        `default:"orders.read" help:"Scopes, separated by spaces."`
 	Subject   string        `name:"sub" help:"The user. Default: the issuer's."`
 	Audience  string        `name:"aud" help:"For whom the token is. Default: the demo API."`
-	ExpiresIn time.Duration `default:"10m" help:"How long it is good for; negative for an expired one."`
+	ExpiresIn time.Duration `default:"10m" help:"How long it is good for; negative for an expired one." placeholder:"DURATION"`
 	Algorithm string        `name:"alg" help:"ES256, RS256, PS256 or EdDSA. Default: the issuer's."`
 	Claims    string        `help:"A JSON object laid over the claims; null removes one." placeholder:"JSON"`
 	DPoP      bool          `name:"dpop" help:"Bind the token to the client's key (RFC 9449)."`

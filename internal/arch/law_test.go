@@ -87,7 +87,6 @@ var wicketgate = law{
 		"github.com/prometheus/client_golang": {"internal/telemetry"},
 		"go.uber.org/zap":                     {"internal/telemetry", "cmd/wicketgate"},
 		"go.yaml.in/yaml/v4":                  {"config"},
-		"github.com/alecthomas/kong":          {"cmd/wicketgate"},
 		"github.com/redis/rueidis":            {"internal/redis"},
 	},
 	testDoors: []string{
@@ -121,7 +120,7 @@ var wicketgate = law{
 	packageLines: 900,
 	raisedLines: map[string]budget{
 		"proxy":          {2800, "one decision and every HTTP front door that asks for it"},
-		"cmd/wicketgate": {3650, "a file for each command, and the wiring: each key of the file has its line here"},
+		"cmd/wicketgate": {3900, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
 
 		"config":               {3600, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},
