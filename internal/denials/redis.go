@@ -20,10 +20,12 @@ const Key = "denied"
 
 const (
 	versionKey  = "denied-version" // is another one after each change
+	epochField  = "epoch"          // of the hash: made with it, and so lost with it
 	deniedNews  = "denied"         // the channel that tells of one
 	askEvery    = time.Second      // for the version
 	wholeEvery  = 30 * time.Second // for the rules, in case somebody changed them and not the version
 	pastItsEnd  = time.Minute      // when a rule that has ended is removed, by whoever sees it first
+	maxShared   = redis.MaxFields - 1
 	reachWithin = 5 * time.Second  // for commands
 )
 
@@ -43,7 +45,8 @@ type Shared struct {
 	same   func(rules int)                     // of each look that finds the rules those in force
 
 	mu      sync.Mutex // guards all below: one reads or writes at a time
-	version string     // empty before the first look only
+	version string     // of the rules in last
+	epoch   string     // of the memory that has them
 	hash    [sha256.Size]byte
 	known   bool              // they have been read once
 	whole   time.Time         // when they were read last
@@ -82,40 +85,71 @@ func (s *Shared) refresh(ctx context.Context, told bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	version, _, err := s.client.Get(ctx, versionKey)
-	if err == nil && s.known && !told && string(version) == s.version && time.Since(s.whole) < wholeEvery {
+	same := s.known && len(version) > 0 && string(version) == s.version
+	if err == nil && same && !told && time.Since(s.whole) < wholeEvery {
 		s.same(s.rules.Count(FromRedis))
 		return
 	}
-	if err == nil && len(version) == 0 {
-		version, err = s.begin(ctx)
-	}
 	var fields map[string]string
 	if err == nil {
-		fields, err = s.client.Fields(ctx, Key)
+		fields, err = s.read(ctx)
+	}
+	if err == nil && len(version) == 0 {
+		version = []byte(rand.Text())
+		err = s.client.Set(ctx, versionKey, version, 0)
 	}
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
 		s.told(0, 0, err)
 	default:
-		s.version = string(version)
+		s.version, s.epoch = string(version), fields[epochField]
+		delete(fields, epochField)
 		s.take(ctx, fields, time.Now())
 	}
 }
 
-// begin makes a version where there is none. If there was one before, Redis has
-// lost its memory, and the rules are written again: nobody took them away.
-func (s *Shared) begin(ctx context.Context) ([]byte, error) {
-	if s.version != "" {
+// read reads the hash, with its epoch. One without an epoch, or with another one
+// than before, is not what was read before with something changed: that was
+// lost, and nobody took its rules away. They are written again then, to what
+// others have written there meanwhile.
+//
+// The order matters. A memory that is lost once more after it got an epoch has
+// another one, or none, when all is written, and this begins anew.
+func (s *Shared) read(ctx context.Context) (map[string]string, error) {
+	fields, err := s.client.Fields(ctx, Key)
+	epoch := fields[epochField]
+	if err != nil || epoch != "" && (epoch == s.epoch || !s.known) {
+		return fields, err
+	}
+	if s.known {
 		s.told(0, 0, errRulesLost)
 	}
+	if epoch == "" {
+		if err := s.client.SetFieldNew(ctx, Key, epochField, rand.Text()); err != nil {
+			return nil, err
+		}
+		if fields, err = s.client.Fields(ctx, Key); err != nil {
+			return nil, err
+		}
+		epoch = fields[epochField]
+	}
 	for id, text := range s.last {
+		if fields[id] != "" {
+			continue
+		}
 		if err := s.client.SetField(ctx, Key, id, text); err != nil {
 			return nil, err
 		}
 	}
-	version := []byte(rand.Text())
-	return version, s.client.Set(ctx, versionKey, version, 0)
+	if err := s.changed(ctx); err != nil {
+		return nil, err
+	}
+	fields, err = s.client.Fields(ctx, Key)
+	if err == nil && (epoch == "" || fields[epochField] != epoch) {
+		err = errRulesLost
+	}
+	return fields, err
 }
 
 // take puts what was read in force. A rule that cannot be read costs itself
@@ -164,7 +198,7 @@ func (s *Shared) Add(ctx context.Context, rules ...revoke.Rule) error {
 		if s.last[id] == text {
 			continue
 		}
-		if len(s.last) >= redis.MaxFields || s.octets+len(id)+len(text) > redis.MaxValue {
+		if len(s.last) >= maxShared || s.octets+len(id)+len(text) > redis.MaxValue {
 			return errRulesFull
 		}
 		if err := s.client.SetField(ctx, Key, id, text); err != nil {
@@ -222,6 +256,7 @@ func (s *Shared) Close() { s.client.Close() }
 // one of internal/redis.
 func (s *Shared) List(ctx context.Context, each func(id, rule string)) error {
 	fields, err := s.client.Fields(ctx, Key)
+	delete(fields, epochField)
 	for _, id := range slices.Sorted(maps.Keys(fields)) {
 		each(id, fields[id])
 	}
@@ -232,7 +267,7 @@ func (s *Shared) List(ctx context.Context, each func(id, rule string)) error {
 // internal/redis.
 func (s *Shared) Remove(ctx context.Context, id string) (found bool, err error) {
 	fields, err := s.client.Fields(ctx, Key)
-	if _, found := fields[id]; err != nil || !found {
+	if _, found := fields[id]; err != nil || !found || id == epochField {
 		return false, err
 	}
 	if err := s.client.DeleteFields(ctx, Key, id); err != nil {

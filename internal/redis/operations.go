@@ -120,6 +120,14 @@ func (c *Client) SetField(ctx context.Context, key, field, value string) error {
 	})
 }
 
+// SetFieldNew stores one field under key unless it is there already, whatever
+// its value.
+func (c *Client) SetFieldNew(ctx context.Context, key, field, value string) error {
+	return c.do(ctx, func(ctx context.Context, s *session) error {
+		return s.client.Do(ctx, s.client.B().Hsetnx().Key(c.options.Prefix+key).Field(field).Value(value).Build()).Error()
+	})
+}
+
 // DeleteFields removes fields under key. What is not there is no error.
 func (c *Client) DeleteFields(ctx context.Context, key string, fields ...string) error {
 	if len(fields) == 0 {
