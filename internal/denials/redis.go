@@ -26,7 +26,7 @@ const (
 	wholeEvery  = 30 * time.Second // for the rules, in case somebody changed them and not the version
 	pastItsEnd  = time.Minute      // when a rule that has ended is removed, by whoever sees it first
 	maxShared   = redis.MaxFields - 1
-	reachWithin = 5 * time.Second  // for commands
+	reachWithin = 5 * time.Second // for commands
 )
 
 var (

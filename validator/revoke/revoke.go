@@ -151,6 +151,19 @@ func (r *Rules) Complete() bool { return r.force.Load().complete }
 // Len is how many rules there are.
 func (r *Rules) Len() int { return r.force.Load().length }
 
+// Issuers lists whose tokens the rules of one source are about.
+func (r *Rules) Issuers(name string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.find(name)
+	if s == nil {
+		return nil
+	}
+	all := append(s.set.Issuers(), s.recent.Issuers()...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // Count is how many of them are of one source.
 func (r *Rules) Count(name string) int {
 	r.mu.Lock()
