@@ -25,7 +25,7 @@ type revokeCommand struct {
 	IssuedBefore *string `help:"Only tokens issued before: a date like 2026-01-31T12:00:00Z, or now." placeholder:"DATE"`
 	Until        *string `help:"When the rule ends: a date, or how long it lasts, like 24h." placeholder:"DATE"`
 
-	List   bool   `help:"List the rules with their IDs."`
+	List   bool    `help:"List the rules with their IDs."`
 	Remove *string `help:"Remove the rule of this ID." placeholder:"ID"`
 }
 

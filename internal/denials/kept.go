@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -48,12 +49,16 @@ func (k *keptRules) clear(now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = file.Close() // nothing was written
+	if file, err = openLocked(k.name, 0, 0); err != nil {
+		return nil, err
+	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil || info.Size() > revoke.MaxOctets {
 		return nil, errors.Join(err, fmt.Errorf("longer than %d MiB", revoke.MaxOctets>>20))
 	}
-	text, err := os.ReadFile(k.name)
+	text, err := io.ReadAll(file)
 	if err != nil {
 		return nil, err
 	}
