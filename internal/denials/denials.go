@@ -266,7 +266,7 @@ func (s *Sources) look() {
 func (s *Sources) Deny(ctx context.Context, rules []revoke.Rule) error {
 	switch {
 	case s.shared != nil:
-		err := s.shared.Add(ctx, rules...)
+		err := s.shared.Deny(ctx, rules...)
 		s.options.OnAdded(FromRedis, s.rules.Count(FromRedis), err)
 		s.compare(FromRedis)
 		return err

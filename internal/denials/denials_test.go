@@ -142,7 +142,7 @@ func TestFileIsFollowed(t *testing.T) {
 func TestKept(t *testing.T) {
 	name := t.TempDir() + "/kept.jsonl"
 	ended := rule("ended")
-	ended.Until = time.Now().Add(-time.Hour).Truncate(time.Second)
+	ended.Until = time.Now().Add(-25 * time.Hour).Truncate(time.Second)
 	write(t, name, ended.String()+"\n"+rule("alice").String()+"\n"+rule("alice").String()+"\n"+`{"iss":"cut`)
 	s := New(Options{Events: true, Kept: name})
 	if err := s.Load(); err != nil || s.Rules().Len() != 1 {

@@ -128,6 +128,21 @@ func (c *Client) SetFieldNew(ctx context.Context, key, field, value string) erro
 	})
 }
 
+// Now is what time it is by the server's clock.
+func (c *Client) Now(ctx context.Context) (now time.Time, err error) {
+	err = c.do(ctx, func(ctx context.Context, s *session) error {
+		parts, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
+		if err == nil && len(parts) != 2 {
+			err = errOdd
+		}
+		if err == nil {
+			now = time.Unix(parts[0], parts[1]*1000)
+		}
+		return err
+	})
+	return now, err
+}
+
 // DeleteFields removes fields under key. What is not there is no error.
 func (c *Client) DeleteFields(ctx context.Context, key string, fields ...string) error {
 	if len(fields) == 0 {
