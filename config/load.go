@@ -104,6 +104,11 @@ func (f *File) ErrorAt(path, message string) *Error {
 // Warnings lists what is allowed but dangerous, or probably not meant.
 func (f *File) Warnings() []Warning { return f.warnings }
 
+// Warn adds what shows only where the files that f names are read.
+func (f *File) Warn(path, message string) {
+	f.warnings = append(f.warnings, Warning{Path: path, Message: message})
+}
+
 // Insecure lists the insecure_ settings that are on, each name once.
 func (f *File) Insecure() []string {
 	var on []string

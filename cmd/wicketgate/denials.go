@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/denials"
@@ -17,7 +17,7 @@ func newDenials(c *config.File, metrics *telemetry.Telemetry) *denials.Sources {
 	r := c.Revocation
 	o := denials.Options{File: r.File, Redis: r.Redis.On(), Events: r.Signals.Listen != "", Kept: r.Signals.File}
 	if metrics != nil {
-		o.OnRead, o.OnCurrent, o.OnAdded = metrics.RulesRead, metrics.RulesCurrent, metrics.RulesAdded
+		o.OnRead, o.OnCurrent, o.OnAdded, o.OnStrange = metrics.RulesRead, metrics.RulesCurrent, metrics.RulesAdded, metrics.RulesStrange
 	}
 	d := denials.New(o)
 	if metrics != nil && d.Rules() != nil {
@@ -33,9 +33,10 @@ func (s *stores) loadDenials(c *config.File) error {
 	if c.Revocation.Redis.On() {
 		_, err = redisOptions(c, rulesBlock, c.Revocation.Redis)
 	}
-	set, unread := s.denials.Load()
-	if set != nil {
-		s.strange(c, set)
+	s.denials.Expect(issuersOf(c))
+	unread := s.denials.Load()
+	if unknown := s.denials.Strange(denials.FromFile); unknown > 0 && s.metrics == nil {
+		c.Warn("revocation.file", fmt.Sprintf("has rules about %d issuers that are not in the configuration, or not spelt so: they deny nothing", unknown))
 	}
 	if bad, ok := errors.AsType[*denials.Error](unread); ok {
 		at := "revocation.file"
@@ -47,19 +48,15 @@ func (s *stores) loadDenials(c *config.File) error {
 	return errors.Join(err, unread)
 }
 
-// strange warns of rules that deny nobody's tokens.
-func (s *stores) strange(c *config.File, set *revoke.Set) {
-	unknown := 0
-	for _, name := range set.Issuers() {
-		if !slices.ContainsFunc(c.Issuers, func(i config.Issuer) bool {
-			return slices.ContainsFunc(i.PerTenant(), func(one config.Issuer) bool { return one.Issuer == name })
-		}) {
-			unknown++
+// issuersOf lists whose tokens a configuration takes.
+func issuersOf(c *config.File) []string {
+	var issuers []string
+	for _, i := range c.Issuers {
+		for _, one := range i.PerTenant() {
+			issuers = append(issuers, one.Issuer)
 		}
 	}
-	if unknown > 0 && s.metrics != nil {
-		s.metrics.RulesStrange(denials.FromFile, unknown)
-	}
+	return issuers
 }
 
 // openDenials connects serve with the Redis that has the rules.

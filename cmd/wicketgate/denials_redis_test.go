@@ -115,7 +115,7 @@ func TestRulesOutliveRedis(t *testing.T) {
 	if err := s.redis.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rule to be written again", func() bool { fields, _ := s.redis.HKeys(ruleHash); return len(fields) == 1 })
+	eventually(t, "the rule to be written again", func() bool { fields, _ := s.redis.HKeys(ruleHash); return len(fields) == 2 })
 	d.denied(t, raw)
 	if !strings.Contains(d.log.String(), "the rules in Redis are gone") {
 		t.Error("nobody is told")

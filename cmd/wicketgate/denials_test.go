@@ -178,6 +178,10 @@ func TestRevokeInFile(t *testing.T) {
 	for _, wrong := range [][]string{
 		{"--remove", "nobody"}, {"--sub", "alice"}, {"--iss", d.a.Identifier()}, {"--iss", d.a.Identifier() + "/", "--sub", "alice"},
 		{"--iss", d.a.Identifier(), "--sub", "alice", "--until", "soon"}, {"--iss", d.a.Identifier(), "--issued-before", "yesterday"},
+		{"--iss", d.a.Identifier(), "--sub", "alice", "--issued-before", "1h"}, {"--iss", d.a.Identifier(), "--sub", "alice", "--until=-1h"},
+		{"--iss", d.a.Identifier(), "--sub", "alice", "--until", "2020-01-31T12:00:00Z"}, {"--iss", d.a.Identifier(), "--sub", "", "--issued-before", "now"},
+		{"--iss", d.a.Identifier(), "--sub", "alice", "--until", ""}, {"--iss", "", "--sub", "alice"}, {"--remove", ""},
+		{"--list", "--sub", "alice"}, {"--remove", id, "--sub", "alice"}, {"--list", "--remove", id},
 	} {
 		if code, said = d.command(wrong...); code != exitFailed || !strings.HasPrefix(said, "wicketgate: ") {
 			t.Errorf("%v: %d %s", wrong, code, said)
@@ -234,4 +238,31 @@ func TestSignalsAreKept(t *testing.T) {
 			t.Errorf("%d %s", got.StatusCode, got.body)
 		}
 	})
+}
+
+// TestRulesAboutStrangers wants a misspelt issuer told of, also when the rules
+// come later.
+func TestRulesAboutStrangers(t *testing.T) {
+	const counted = `revocation_updates_total{result="unknown_issuer",source="file"}`
+	d := newDenying(t, inFile, nil)
+	stranger := `{"iss":"https://login.exmaple.com/","sub":"alice"}` + "\n"
+	if d.series(counted) != "0" {
+		t.Error("told of nothing")
+	}
+	d.enforce(t, d.rule(`"sub":"alice"`)+stranger)
+	eventually(t, "it to be told", func() bool { return d.series(counted) == "1" })
+	if !strings.Contains(d.log.String(), "issuers that are not in the configuration") || strings.Contains(d.log.String(), "exmaple") {
+		t.Error("the log does not say so, or quotes it")
+	}
+	for strict, want := range map[string]int{"--strict=false": 0, "--strict": exitFailed} {
+		var said lockedBuffer
+		code := run(&app{ctx: t.Context(), stdout: &said, stderr: &said, env: func(string) (string, bool) { return "", false }}, []string{"check", "--config", d.config, strict})
+		if code != want || !strings.Contains(said.String(), "warning: revocation.file: has rules about 1 issuers") {
+			t.Errorf("%s: %d %s", strict, code, said.String())
+		}
+	}
+	d.enforce(t, d.rule(`"sub":"bob"`)+stranger)
+	if d.series(counted) != "1" {
+		t.Error("told twice of the same")
+	}
 }

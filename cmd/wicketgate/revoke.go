@@ -15,18 +15,18 @@ import (
 type revokeCommand struct {
 	Config string `short:"c" help:"The configuration file." placeholder:"FILE"`
 
-	Iss          string `help:"The issuer of the tokens, as in issuers[].issuer. Default: the only one." placeholder:"ISSUER"`
-	Jti          string `help:"The token." placeholder:"ID"`
-	Sub          string `help:"The subject." placeholder:"SUBJECT"`
-	Client       string `help:"The client." placeholder:"ID"`
-	Sid          string `help:"The session." placeholder:"ID"`
-	Kid          string `help:"The key that signed them." placeholder:"ID"`
-	Email        string `help:"The email claim." placeholder:"ADDRESS"`
-	IssuedBefore string `help:"Only tokens issued before: a date like 2026-01-31T12:00:00Z, or now." placeholder:"DATE"`
-	Until        string `help:"When the rule ends: a date, or how long it lasts, like 24h." placeholder:"DATE"`
+	Iss          *string `help:"The issuer of the tokens, as in issuers[].issuer. Default: the only one." placeholder:"ISSUER"`
+	Jti          *string `help:"The token." placeholder:"ID"`
+	Sub          *string `help:"The subject." placeholder:"SUBJECT"`
+	Client       *string `help:"The client." placeholder:"ID"`
+	Sid          *string `help:"The session." placeholder:"ID"`
+	Kid          *string `help:"The key that signed them." placeholder:"ID"`
+	Email        *string `help:"The email claim." placeholder:"ADDRESS"`
+	IssuedBefore *string `help:"Only tokens issued before: a date like 2026-01-31T12:00:00Z, or now." placeholder:"DATE"`
+	Until        *string `help:"When the rule ends: a date, or how long it lasts, like 24h." placeholder:"DATE"`
 
-	List   bool   `help:"List the rules with their IDs."`
-	Remove string `help:"Remove the rule of this ID." placeholder:"ID"`
+	List   bool    `help:"List the rules with their IDs."`
+	Remove *string `help:"Remove the rule of this ID." placeholder:"ID"`
 }
 
 // Help is shown by revoke --help.
@@ -46,11 +46,17 @@ var (
 	errNoStore = errors.New("the configuration has neither revocation.redis nor revocation.file")
 	errNoID    = errors.New("no rule has this ID; see --list")
 	errNoIss   = errors.New("--iss is needed where there are several issuers")
-	errDate    = errors.New("wants a date like 2026-01-31T12:00:00Z")
+	errBefore  = errors.New("wants a date like 2026-01-31T12:00:00Z, or now")
+	errUntil   = errors.New("wants a date like 2026-01-31T12:00:00Z, or how long the rule lasts, like 24h")
+	errOver    = errors.New("is past: the rule would deny nothing")
+	errAlone   = errors.New("--list and --remove go with none of the others")
 )
 
 // Run adds, removes or lists rules.
 func (r *revokeCommand) Run(a *app) error {
+	if err := r.sound(); err != nil {
+		return err
+	}
 	path, err := a.configPath(r.Config)
 	if err != nil {
 		return err
@@ -67,8 +73,8 @@ func (r *revokeCommand) Run(a *app) error {
 	switch {
 	case r.List:
 		return store.List(a.ctx, func(id, rule string) { fmt.Fprintf(a.stdout, "%s %s\n", id, rule) })
-	case r.Remove != "":
-		found, err := store.Remove(a.ctx, r.Remove)
+	case r.Remove != nil:
+		found, err := store.Remove(a.ctx, *r.Remove)
 		if err == nil && !found {
 			err = errNoID
 		}
@@ -85,15 +91,37 @@ func (r *revokeCommand) Run(a *app) error {
 	return nil
 }
 
+// sound refuses what could mean something else than it says: a variable of a
+// shell that is empty would make a rule wider.
+func (r *revokeCommand) sound() error {
+	given := 0
+	for _, flag := range [...]struct {
+		name  string
+		value *string
+	}{
+		{"iss", r.Iss}, {"jti", r.Jti}, {"sub", r.Sub}, {"client", r.Client}, {"sid", r.Sid}, {"kid", r.Kid}, {"email", r.Email},
+		{"issued-before", r.IssuedBefore}, {"until", r.Until}, {"remove", r.Remove},
+	} {
+		if flag.value == nil {
+			continue
+		}
+		if *flag.value == "" {
+			return fmt.Errorf("--%s is empty", flag.name)
+		}
+		given++
+	}
+	if r.List && given > 0 || r.Remove != nil && given > 1 {
+		return errAlone
+	}
+	return nil
+}
+
 // rule is what the command line asks for.
 func (r *revokeCommand) rule(file *config.File, now time.Time) (revoke.Rule, error) {
-	rule := revoke.Rule{Issuer: r.Iss, ID: r.Jti, Subject: r.Sub, Client: r.Client, Session: r.Sid, KeyID: r.Kid, Email: r.Email}
-	var issuers []string
-	for _, i := range file.Issuers {
-		for _, one := range i.PerTenant() {
-			issuers = append(issuers, one.Issuer)
-		}
+	rule := revoke.Rule{
+		Issuer: given(r.Iss), ID: given(r.Jti), Subject: given(r.Sub), Client: given(r.Client), Session: given(r.Sid), KeyID: given(r.Kid), Email: given(r.Email),
 	}
+	issuers := issuersOf(file)
 	switch {
 	case rule.Issuer == "" && len(issuers) == 1:
 		rule.Issuer = issuers[0]
@@ -103,30 +131,50 @@ func (r *revokeCommand) rule(file *config.File, now time.Time) (revoke.Rule, err
 		return rule, fmt.Errorf("--iss: the configuration has no issuer %q", rule.Issuer)
 	}
 	var err error
-	if rule.IssuedBefore, err = dateOf(r.IssuedBefore, now); err != nil {
+	if rule.IssuedBefore, err = before(given(r.IssuedBefore), now); err != nil {
 		return rule, fmt.Errorf("--issued-before: %w", err)
 	}
-	if rule.Until, err = dateOf(r.Until, now); err != nil {
+	if rule.Until, err = until(given(r.Until), now); err != nil {
 		return rule, fmt.Errorf("--until: %w", err)
 	}
 	return rule, rule.Valid()
 }
 
-// dateOf reads a date, or a time from now on.
-func dateOf(text string, now time.Time) (time.Time, error) {
-	now = now.Truncate(time.Second)
+func given(flag *string) string {
+	if flag == nil {
+		return ""
+	}
+	return *flag
+}
+
+// before takes no duration: 1h could be an hour ago as well as one ahead.
+func before(text string, now time.Time) (time.Time, error) {
 	switch text {
 	case "":
 		return time.Time{}, nil
 	case "now":
-		return now.Add(time.Second), nil // tokens of this second are taken too
-	}
-	if d, err := time.ParseDuration(text); err == nil && d > 0 {
-		return now.Add(d), nil
+		return now.Truncate(time.Second).Add(time.Second), nil // tokens of this second are taken too
 	}
 	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return at, errDate
+	if err != nil || at.Unix() <= 0 {
+		return at, errBefore
+	}
+	return at, nil
+}
+
+func until(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if d, lasts := time.ParseDuration(text); lasts == nil {
+		at, err = now.Truncate(time.Second).Add(d), nil
+	}
+	switch {
+	case err != nil:
+		return at, errUntil
+	case !at.After(now):
+		return at, errOver
 	}
 	return at, nil
 }

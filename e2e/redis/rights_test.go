@@ -72,6 +72,9 @@ func TestRightsAreNeeded(t *testing.T) {
 			s.send(s.gates[0], s.proof())
 			_ = s.get(s.gates[0].url+"/x", "Bearer "+s.opaque(), "")
 			s.redis.do("HSET", "wicketgate:denied", "ended", ended) // a gate removes it
+			if right == "+hsetnx" {
+				s.redis.do("DEL", "wicketgate:denied") // a gate begins another one
+			}
 			s.redis.do("PUBLISH", "wicketgate:denied", "changed")
 			if right == "+hset" || right == "+publish" {
 				_ = exec.Command(program, "revoke", "--config", path, "--sub", "nobody", "--until", "1s").Run()
@@ -156,11 +159,37 @@ func (s *stand) useAll(t *testing.T, path string) {
 	for _, g := range s.gates {
 		until(t, "the rule is in force", func() bool { return s.get(g.url+"/x", "Bearer "+raw, "") == http.StatusUnauthorized })
 	}
-	id := strings.Fields(s.redis.do("HKEYS", "wicketgate:denied"))[0]
+	id := slices.DeleteFunc(strings.Fields(s.redis.do("HKEYS", "wicketgate:denied")), func(name string) bool { return name == "epoch" })[0]
 	if out, err := exec.Command(program, "revoke", "--config", path, "--remove", id).CombinedOutput(); err != nil {
 		t.Errorf("remove: %v\n%s", err, out)
 	}
 	for _, g := range s.gates {
 		until(t, "the rule is gone", func() bool { return s.get(g.url+"/x", "Bearer "+raw, "") == http.StatusOK })
+	}
+}
+
+// TestEvictionFails: check --live does not pass a server that may forget deny
+// rules.
+func TestEvictionFails(t *testing.T) {
+	server := startServer(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	issuer, err := devissuer.Start(devissuer.Options{Audience: identifier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = issuer.Close() })
+	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(upstream.Close)
+	text := fmt.Sprintf("version: 1\nissuers: [{issuer: %q}]\nresources: [{identifier: %s, behind_tls: true, upstream: %q}]\nrevocation: {redis: {addresses: [%q], timeout: 1s}}\n",
+		issuer.Identifier(), identifier, upstream.URL, server.address())
+	for policy, good := range map[string]bool{"allkeys-lru": false, "noeviction": true} {
+		server.do("CONFIG", "SET", "maxmemory-policy", policy)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(program, "check", "--live", "--config", path).CombinedOutput()
+		if (err == nil) != good || !good && !strings.Contains(string(out), "deny rules could be forgotten") {
+			t.Errorf("%s: %v\n%s", policy, err, out)
+		}
 	}
 }

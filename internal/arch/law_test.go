@@ -129,6 +129,7 @@ var wicketgate = law{
 		"jwks":                 {1950, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1400, "two protocols, four ways to say who asks, two forms of an answer, and sharing answers sealed"},
+		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
 		"internal/telemetry":   {1700, "every metric and label in one place, and the access log"},
 		"internal/soak":        {2800, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},
 	},

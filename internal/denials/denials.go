@@ -9,6 +9,7 @@ package denials
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,6 +51,9 @@ type Options struct {
 	OnCurrent func(source string, rules int)
 	// OnAdded is told of each Deny, and of troubles that OnRead knows of already.
 	OnAdded func(source string, rules int, err error)
+	// OnStrange is told of rules about issuers that Expect does not list, when they
+	// are other ones than before, and of how many issuers.
+	OnStrange func(source string, issuers int)
 }
 
 // An Error says which source could not be read, and why.
@@ -73,6 +77,10 @@ type Sources struct {
 	shared  *Shared       // nil for none, and before Share
 	kept    *keptRules    // of events; nil when they are not received, or in Redis
 	loaded  bool          // the files have been read once
+
+	mu      sync.Mutex // guards issuers and strange
+	issuers []string
+	strange map[string][]string // of each source, those that are none of issuers
 }
 
 // New makes Sources. It reads nothing and starts nothing.
@@ -86,7 +94,10 @@ func New(o Options) *Sources {
 	if o.OnAdded == nil {
 		o.OnAdded = func(string, int, error) {}
 	}
-	s := &Sources{options: o}
+	if o.OnStrange == nil {
+		o.OnStrange = func(string, int) {}
+	}
+	s := &Sources{options: o, strange: make(map[string][]string)}
 	if o.File != "" {
 		s.names = append(s.names, FromFile)
 		s.file = &ruleFile{name: o.File}
@@ -110,24 +121,46 @@ func (s *Sources) Names() []string { return s.names }
 // Rules is the rules in force; nil where there are no sources.
 func (s *Sources) Rules() *revoke.Rules { return s.rules }
 
-// Load reads the files for the first time and returns the rules of Options.File;
-// nil for no such file, and once they have been read. What is wrong with a file
-// then is an *Error, and a fault of the configuration: no old rules could stay
-// in force.
-func (s *Sources) Load() (*revoke.Set, error) {
-	if s.rules == nil || s.loaded {
-		return nil, nil
+// Expect says whose tokens there are.
+func (s *Sources) Expect(issuers []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.issuers = issuers
+}
+
+// Strange is how many issuers rules of a source are about that are none of
+// those. Such rules deny nothing: their names may be misspelt.
+func (s *Sources) Strange(source string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.strange[source])
+}
+
+// compare looks for strange issuers after a change.
+func (s *Sources) compare(source string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	strange := slices.DeleteFunc(s.rules.Issuers(source), func(name string) bool { return slices.Contains(s.issuers, name) })
+	if len(strange) > 0 && !slices.Equal(strange, s.strange[source]) {
+		s.options.OnStrange(source, len(strange))
 	}
-	var file *revoke.Set
+	s.strange[source] = strange
+}
+
+// Load reads the files for the first time. What is wrong with one then is an
+// *Error, and a fault of the configuration: no old rules could stay in force.
+func (s *Sources) Load() error {
+	if s.rules == nil || s.loaded {
+		return nil
+	}
 	if s.file != nil {
 		set, err := s.file.first()
 		if err == nil {
 			err = s.rules.Set(FromFile, set)
 		}
 		if err != nil {
-			return nil, &Error{FromFile, err}
+			return &Error{FromFile, err}
 		}
-		file = set
 		s.changed(FromFile, set, nil)
 	}
 	if s.kept != nil {
@@ -136,12 +169,12 @@ func (s *Sources) Load() (*revoke.Set, error) {
 			err = s.rules.Set(FromSignals, set)
 		}
 		if err != nil {
-			return file, &Error{FromSignals, err}
+			return &Error{FromSignals, err}
 		}
 		s.changed(FromSignals, set, nil)
 	}
 	s.loaded = true
-	return file, nil
+	return nil
 }
 
 // changed reports rules that were read.
@@ -151,6 +184,9 @@ func (s *Sources) changed(source string, set *revoke.Set, err error) {
 		rules = set.Len()
 	}
 	s.options.OnRead(source, rules, 0, err)
+	if err == nil {
+		s.compare(source)
+	}
 }
 
 // Share has the rules in Redis kept by Run. It is called before Run; the client
@@ -166,6 +202,9 @@ func (s *Sources) Share(client *redis.Client) {
 			}
 			failing = err != nil
 			s.options.OnRead(FromRedis, rules, skipped, err)
+			if err == nil {
+				s.compare(FromRedis)
+			}
 		},
 	}
 }
@@ -227,8 +266,9 @@ func (s *Sources) look() {
 func (s *Sources) Deny(ctx context.Context, rules []revoke.Rule) error {
 	switch {
 	case s.shared != nil:
-		err := s.shared.Add(ctx, rules...)
+		err := s.shared.Deny(ctx, rules...)
 		s.options.OnAdded(FromRedis, s.rules.Count(FromRedis), err)
+		s.compare(FromRedis)
 		return err
 	case s.kept == nil:
 		return errNotShared
@@ -238,5 +278,6 @@ func (s *Sources) Deny(ctx context.Context, rules []revoke.Rule) error {
 		err = s.kept.add(rules)
 	}
 	s.options.OnAdded(FromSignals, s.rules.Count(FromSignals), err)
+	s.compare(FromSignals)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -97,7 +98,7 @@ func openRegular(name string) (*os.File, error) {
 // appendRules adds rules to a file in one write, so that no reader sees a part
 // of one, and makes sure that they are on the disk.
 func appendRules(name string, mode fs.FileMode, rules []revoke.Rule) (err error) {
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, mode)
+	file, err := openLocked(name, os.O_CREATE, mode)
 	if err != nil {
 		return err
 	}
@@ -118,8 +119,8 @@ func appendRules(name string, mode fs.FileMode, rules []revoke.Rule) (err error)
 	return file.Sync()
 }
 
-// replaceFile puts text in the place of a file, whole or not at all. It keeps
-// who may read it.
+// replaceFile puts text in the place of a file that is locked, whole or not at
+// all. It keeps who may read it.
 func replaceFile(name string, text []byte) error {
 	name, err := filepath.EvalSymlinks(name)
 	if err != nil {
@@ -177,8 +178,12 @@ func (f File) Remove(_ context.Context, id string) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	text, err := os.ReadFile(file.Name())
-	_ = file.Close()
+	_ = file.Close() // nothing was written
+	if file, err = openLocked(string(f), 0, 0); err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	text, err := io.ReadAll(file)
 	if err != nil {
 		return false, err
 	}

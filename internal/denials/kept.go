@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +23,7 @@ type keptRules struct {
 }
 
 // clearAfter is how many rules are added before those that have ended, or are
-// there twice, are taken out.
+// covered by others, are taken out.
 const clearAfter = 50_000
 
 // read takes out what has ended. The end of a line that was never finished was
@@ -48,30 +50,54 @@ func (k *keptRules) clear(now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = file.Close() // nothing was written
+	if file, err = openLocked(k.name, 0, 0); err != nil {
+		return nil, err
+	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil || info.Size() > revoke.MaxOctets {
 		return nil, errors.Join(err, fmt.Errorf("longer than %d MiB", revoke.MaxOctets>>20))
 	}
-	text, err := os.ReadFile(k.name)
+	text, err := io.ReadAll(file)
 	if err != nil {
 		return nil, err
 	}
 	whole := text[:bytes.LastIndexByte(text, '\n')+1]
-	var kept bytes.Buffer
-	seen := make(map[string]bool)
-	err = revoke.Lines(bytes.NewReader(whole), func(r revoke.Rule) error {
-		if name := r.Name(); !r.Over(now) && !seen[name] {
-			seen[name] = true
-			kept.WriteString(r.String() + "\n")
-		}
-		return nil
-	})
-	if err != nil || bytes.Equal(kept.Bytes(), text) {
+	kept, err := needed(whole, now.Add(-revoke.Kept))
+	if err != nil || bytes.Equal(kept, text) {
 		return text, err
 	}
 	k.written = 0
-	return kept.Bytes(), replaceFile(k.name, kept.Bytes())
+	return kept, replaceFile(k.name, kept)
+}
+
+// needed leaves out rules that have ended, and those that a later one covers.
+func needed(text []byte, now time.Time) ([]byte, error) {
+	rules := []revoke.Rule(nil)
+	alike := make(map[revoke.Rule][]int) // of rules
+	err := revoke.Lines(bytes.NewReader(text), func(r revoke.Rule) error {
+		if r.Over(now) {
+			return nil
+		}
+		key := r.Undated()
+		alike[key] = append(slices.DeleteFunc(alike[key], func(i int) bool {
+			covered := r.Covers(&rules[i])
+			if covered {
+				rules[i] = revoke.Rule{}
+			}
+			return covered
+		}), len(rules))
+		rules = append(rules, r)
+		return nil
+	})
+	var kept bytes.Buffer
+	for _, r := range rules {
+		if r.Issuer != "" {
+			kept.WriteString(r.String() + "\n")
+		}
+	}
+	return kept.Bytes(), err
 }
 
 func (k *keptRules) add(rules []revoke.Rule) error {

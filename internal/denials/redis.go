@@ -19,12 +19,15 @@ import (
 const Key = "denied"
 
 const (
-	versionKey  = "denied-version" // is another one after each change
-	deniedNews  = "denied"         // the channel that tells of one
-	askEvery    = time.Second      // for the version
-	wholeEvery  = 30 * time.Second // for the rules, in case somebody changed them and not the version
-	pastItsEnd  = time.Minute      // when a rule that has ended is removed, by whoever sees it first
-	reachWithin = 5 * time.Second  // for commands
+	versionKey  = "denied-version"     // is another one after each change
+	epochField  = "epoch"              // of the hash: made with it, and so lost with it
+	deniedNews  = "denied"             // the channel that tells of one
+	askEvery    = time.Second          // for the version
+	wholeEvery  = 30 * time.Second     // for the rules, in case somebody changed them and not the version
+	pastItsEnd  = time.Minute          // when a rule that has ended is forgotten here, and removed where room is needed
+	maxShared   = redis.MaxFields - 10 // the epoch is another field, and a rule is written before those it replaces go
+	maxOld      = 64 << 10             // octets left for that
+	reachWithin = 5 * time.Second      // for commands
 )
 
 var (
@@ -43,12 +46,20 @@ type Shared struct {
 	same   func(rules int)                     // of each look that finds the rules those in force
 
 	mu      sync.Mutex // guards all below: one reads or writes at a time
-	version string     // empty before the first look only
+	version string     // of the rules in last
+	epoch   string     // of the memory that has them
 	hash    [sha256.Size]byte
-	known   bool              // they have been read once
-	whole   time.Time         // when they were read last
-	last    map[string]string // what was read, with what was added
-	octets  int               // of it
+	known   bool                   // they have been read once
+	whole   time.Time              // when they were read last
+	last    map[string]string      // what was read, with what was added
+	octets  int                    // of it
+	alike   map[revoke.Rule][]held // the rules of it, by what they say without dates
+}
+
+// held is a rule with the name it has in Redis.
+type held struct {
+	id   string
+	rule revoke.Rule
 }
 
 // run takes over changes when it is told of them, and looks for itself each
@@ -82,58 +93,89 @@ func (s *Shared) refresh(ctx context.Context, told bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	version, _, err := s.client.Get(ctx, versionKey)
-	if err == nil && s.known && !told && string(version) == s.version && time.Since(s.whole) < wholeEvery {
+	same := s.known && len(version) > 0 && string(version) == s.version
+	if err == nil && same && !told && time.Since(s.whole) < wholeEvery {
 		s.same(s.rules.Count(FromRedis))
 		return
 	}
-	if err == nil && len(version) == 0 {
-		version, err = s.begin(ctx)
-	}
 	var fields map[string]string
 	if err == nil {
-		fields, err = s.client.Fields(ctx, Key)
+		fields, err = s.read(ctx)
+	}
+	if err == nil && len(version) == 0 {
+		version = []byte(rand.Text())
+		err = s.client.Set(ctx, versionKey, version, 0)
 	}
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
 		s.told(0, 0, err)
 	default:
-		s.version = string(version)
+		s.version, s.epoch = string(version), fields[epochField]
+		delete(fields, epochField)
 		s.take(ctx, fields, time.Now())
 	}
 }
 
-// begin makes a version where there is none. If there was one before, Redis has
-// lost its memory, and the rules are written again: nobody took them away.
-func (s *Shared) begin(ctx context.Context) ([]byte, error) {
-	if s.version != "" {
+// read reads the hash, with its epoch. One without an epoch, or with another one
+// than before, is not what was read before with something changed: that was
+// lost, and nobody took its rules away. They are written again then, to what
+// others have written there meanwhile.
+//
+// The order matters. A memory that is lost once more after it got an epoch has
+// another one, or none, when all is written, and this begins anew.
+func (s *Shared) read(ctx context.Context) (map[string]string, error) {
+	fields, err := s.client.Fields(ctx, Key)
+	epoch := fields[epochField]
+	if err != nil || epoch != "" && (epoch == s.epoch || !s.known) {
+		return fields, err
+	}
+	if s.known {
 		s.told(0, 0, errRulesLost)
 	}
+	if epoch == "" {
+		if err := s.client.SetFieldNew(ctx, Key, epochField, rand.Text()); err != nil {
+			return nil, err
+		}
+		if fields, err = s.client.Fields(ctx, Key); err != nil {
+			return nil, err
+		}
+		epoch = fields[epochField]
+	}
 	for id, text := range s.last {
+		if fields[id] != "" {
+			continue
+		}
 		if err := s.client.SetField(ctx, Key, id, text); err != nil {
 			return nil, err
 		}
 	}
-	version := []byte(rand.Text())
-	return version, s.client.Set(ctx, versionKey, version, 0)
+	if err := s.changed(ctx); err != nil {
+		return nil, err
+	}
+	fields, err = s.client.Fields(ctx, Key)
+	if err == nil && (epoch == "" || fields[epochField] != epoch) {
+		err = errRulesLost
+	}
+	return fields, err
 }
 
 // take puts what was read in force. A rule that cannot be read costs itself
 // only: others, and other versions of us, write there too.
 func (s *Shared) take(ctx context.Context, fields map[string]string, now time.Time) {
 	sum := sha256.New()
-	set, over, skipped := []revoke.Rule(nil), []string(nil), 0
-	s.last, s.octets = fields, 0
+	set, skipped := []revoke.Rule(nil), 0
+	s.last, s.octets, s.alike = fields, 0, make(map[revoke.Rule][]held)
 	for _, id := range slices.Sorted(maps.Keys(fields)) {
 		s.octets += len(id) + len(fields[id])
 		sum.Write([]byte(id + "\x00" + fields[id] + "\x00"))
 		r, err := revoke.ParseRule(strings.TrimSpace(fields[id]))
-		switch {
-		case err != nil:
+		if err != nil {
 			skipped++
-		case r.Over(now.Add(-pastItsEnd)):
-			over = append(over, id)
-		default:
+			continue
+		}
+		s.hold(id, r)
+		if !r.Over(now.Add(-pastItsEnd)) {
 			set = append(set, r)
 		}
 	}
@@ -148,12 +190,83 @@ func (s *Shared) take(ctx context.Context, fields map[string]string, now time.Ti
 		s.same(count)
 	}
 	s.hash, s.known, s.whole = hash, true, now
-	_ = s.client.DeleteFields(ctx, Key, over...) // the next look tries again
+	s.sweep(ctx, now, revoke.Kept)
+}
+
+func (s *Shared) hold(id string, r revoke.Rule) {
+	key := r.Undated()
+	s.alike[key] = append(s.alike[key], held{id, r})
+}
+
+// sweep removes rules that ended some time ago, by our clock and that of Redis:
+// one that was set ahead would remove them for all replicas. What fails here is
+// tried again.
+func (s *Shared) sweep(ctx context.Context, now time.Time, ago time.Duration) {
+	over := s.over(now.Add(-ago))
+	if len(over) == 0 {
+		return
+	}
+	if theirs, err := s.client.Now(ctx); err != nil {
+		return
+	} else if theirs.Before(now) {
+		over = s.over(theirs.Add(-ago))
+	}
+	s.drop(ctx, over)
+}
+
+func (s *Shared) over(now time.Time) (ids []string) {
+	for _, rules := range s.alike {
+		for _, h := range rules {
+			if h.rule.Over(now) {
+				ids = append(ids, h.id)
+			}
+		}
+	}
+	return ids
+}
+
+// drop removes rules that nobody needs. Where it fails they do no harm.
+func (s *Shared) drop(ctx context.Context, ids []string) {
+	if len(ids) == 0 || s.client.DeleteFields(ctx, Key, ids...) != nil {
+		return
+	}
+	gone := make(map[string]bool)
+	for _, id := range ids {
+		gone[id] = true
+		s.octets -= len(id) + len(s.last[id])
+		delete(s.last, id)
+	}
+	for key, rules := range s.alike {
+		if s.alike[key] = slices.DeleteFunc(rules, func(h held) bool { return gone[h.id] }); len(s.alike[key]) == 0 {
+			delete(s.alike, key)
+		}
+	}
 }
 
 // Add writes rules and puts them in force here; the others are told. An error
 // tells that some may not have been written: none is in force here yet.
 func (s *Shared) Add(ctx context.Context, rules ...revoke.Rule) error {
+	return s.add(ctx, rules, func(*revoke.Rule) []string { return nil })
+}
+
+// Deny is Add for rules that events made: they replace those that they cover,
+// or who logs out often would fill what there is. Those of people do not, since
+// people take rules out again.
+func (s *Shared) Deny(ctx context.Context, rules ...revoke.Rule) error {
+	return s.add(ctx, rules, s.covered)
+}
+
+// covered lists the rules that say nothing beside r.
+func (s *Shared) covered(r *revoke.Rule) (ids []string) {
+	for _, h := range s.alike[r.Undated()] {
+		if r.Covers(&h.rule) {
+			ids = append(ids, h.id)
+		}
+	}
+	return ids
+}
+
+func (s *Shared) add(ctx context.Context, rules []revoke.Rule, replaced func(*revoke.Rule) []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.known {
@@ -164,19 +277,31 @@ func (s *Shared) Add(ctx context.Context, rules ...revoke.Rule) error {
 		if s.last[id] == text {
 			continue
 		}
-		if len(s.last) >= redis.MaxFields || s.octets+len(id)+len(text) > redis.MaxValue {
+		old, more := replaced(&r), len(id)+len(text)
+		if s.full(len(old), more) {
+			s.sweep(ctx, time.Now(), pastItsEnd)
+			old = replaced(&r)
+		}
+		if s.full(len(old), more) {
 			return errRulesFull
 		}
 		if err := s.client.SetField(ctx, Key, id, text); err != nil {
 			return err
 		}
 		s.last[id] = text
-		s.octets += len(id) + len(text)
+		s.octets += more
+		s.drop(ctx, old)
+		s.hold(id, r)
 	}
 	if err := s.changed(ctx); err != nil {
 		return err
 	}
 	return s.rules.Add(FromRedis, redis.MaxFields, rules...)
+}
+
+// full tells of no room for one more in the place of some.
+func (s *Shared) full(replaced, more int) bool {
+	return len(s.last)-replaced >= maxShared || replaced == 0 && s.octets+more > redis.MaxValue-maxOld
 }
 
 // changed tells all replicas to read.
@@ -222,6 +347,7 @@ func (s *Shared) Close() { s.client.Close() }
 // one of internal/redis.
 func (s *Shared) List(ctx context.Context, each func(id, rule string)) error {
 	fields, err := s.client.Fields(ctx, Key)
+	delete(fields, epochField)
 	for _, id := range slices.Sorted(maps.Keys(fields)) {
 		each(id, fields[id])
 	}
@@ -232,7 +358,7 @@ func (s *Shared) List(ctx context.Context, each func(id, rule string)) error {
 // internal/redis.
 func (s *Shared) Remove(ctx context.Context, id string) (found bool, err error) {
 	fields, err := s.client.Fields(ctx, Key)
-	if _, found := fields[id]; err != nil || !found {
+	if _, found := fields[id]; err != nil || !found || id == epochField {
 		return false, err
 	}
 	if err := s.client.DeleteFields(ctx, Key, id); err != nil {

@@ -18,7 +18,7 @@ type Redis struct {
 	Options redis.Options
 	Proofs  bool // it remembers used proofs, and must forget nothing
 	Answers bool // of introspection
-	Rules   bool // which tokens are refused
+	Rules   bool // which tokens are refused, and must forget nothing
 }
 
 // Question connects the way serve does, and does what serve does there with a
@@ -54,6 +54,8 @@ func (l Redis) ask(ctx context.Context, r *report) {
 		r.good(" remembers, and evicts nothing")
 	case l.Proofs:
 		r.fail("change that setting of the server: used proofs could pass again", ": %s", state.Warning)
+	case l.Rules:
+		r.fail("change that setting of the server: deny rules could be forgotten", ": %s", state.Warning)
 	default:
 		r.good(": %s; here that costs no more than questions", state.Warning)
 	}

@@ -120,6 +120,29 @@ func (c *Client) SetField(ctx context.Context, key, field, value string) error {
 	})
 }
 
+// SetFieldNew stores one field under key unless it is there already, whatever
+// its value.
+func (c *Client) SetFieldNew(ctx context.Context, key, field, value string) error {
+	return c.do(ctx, func(ctx context.Context, s *session) error {
+		return s.client.Do(ctx, s.client.B().Hsetnx().Key(c.options.Prefix+key).Field(field).Value(value).Build()).Error()
+	})
+}
+
+// Now is what time it is by the server's clock.
+func (c *Client) Now(ctx context.Context) (now time.Time, err error) {
+	err = c.do(ctx, func(ctx context.Context, s *session) error {
+		parts, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
+		if err == nil && len(parts) != 2 {
+			err = errOdd
+		}
+		if err == nil {
+			now = time.Unix(parts[0], parts[1]*1000)
+		}
+		return err
+	})
+	return now, err
+}
+
 // DeleteFields removes fields under key. What is not there is no error.
 func (c *Client) DeleteFields(ctx context.Context, key string, fields ...string) error {
 	if len(fields) == 0 {

@@ -27,7 +27,7 @@ func (t *Telemetry) Denials(sources []string, received bool) {
 	for _, name := range sources {
 		m.rules.WithLabelValues(name)
 		m.rulesSuccess.WithLabelValues(name)
-		for _, result := range [...]string{"ok", "error", "skipped"} {
+		for _, result := range [...]string{"ok", "error", "skipped", "unknown_issuer"} {
 			m.ruleUpdates.WithLabelValues(result, name)
 		}
 	}
@@ -73,9 +73,10 @@ func (t *Telemetry) RulesAdded(source string, rules int, err error) {
 	t.RulesCurrent(source, rules)
 }
 
-// RulesStrange warns of rules about issuers that are not configured: the name
+// RulesStrange counts and warns of rules about issuers that are not configured: the name
 // may be misspelt, and no token is denied by them.
 func (t *Telemetry) RulesStrange(source string, issuers int) {
+	t.metrics.ruleUpdates.WithLabelValues("unknown_issuer", source).Add(float64(issuers))
 	t.log.Warn("deny rules are about issuers that are not in the configuration, or not spelt so", zap.String("source", source), zap.Int("issuers", issuers))
 }
 

@@ -13,6 +13,10 @@ import (
 // each addition copies as many at most.
 const recentRules = 256
 
+// Kept is how long a rule that has ended is kept where there is room: a clock
+// that was set ahead for a while must not have removed it for good.
+const Kept = 24 * time.Hour
+
 // Rules is the rules in force, of all sources. Whoever asks takes no lock and
 // waits for nobody. It starts nothing.
 type Rules struct {
@@ -95,10 +99,14 @@ func (r *Rules) Add(name string, limit int, rules ...Rule) error {
 	if s == nil {
 		return errSource
 	}
-	now := time.Now().UnixMicro()
-	recent := s.recent.with(NewSet(rules...), now)
+	now := time.Now()
+	kept := now.Add(-Kept).UnixMicro()
+	recent := s.recent.with(NewSet(rules...), kept)
 	if recent.length > recentRules || s.set.length+recent.length > limit {
-		set := s.set.with(recent, now)
+		set := s.set.with(recent, kept)
+		if set.length > limit {
+			set = s.set.with(recent, now.UnixMicro())
+		}
 		if set.length > limit {
 			return errTooMany
 		}
@@ -109,13 +117,13 @@ func (r *Rules) Add(name string, limit int, rules ...Rule) error {
 	return nil
 }
 
-// Sweep forgets rules that have ended. They are not in force before either.
+// Sweep forgets rules that ended Kept ago. They are not in force before either.
 func (r *Rules) Sweep(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	swept := false
 	for i := range r.sources {
-		s, at := &r.sources[i], now.UnixMicro()
+		s, at := &r.sources[i], now.Add(-Kept).UnixMicro()
 		if s.set.over(at) || s.recent.over(at) {
 			s.set, s.recent, swept = s.set.with(s.recent, at), NewSet(), true
 		}
@@ -150,6 +158,19 @@ func (r *Rules) Complete() bool { return r.force.Load().complete }
 
 // Len is how many rules there are.
 func (r *Rules) Len() int { return r.force.Load().length }
+
+// Issuers lists whose tokens the rules of one source are about.
+func (r *Rules) Issuers(name string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.find(name)
+	if s == nil {
+		return nil
+	}
+	all := append(s.set.Issuers(), s.recent.Issuers()...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // Count is how many of them are of one source.
 func (r *Rules) Count(name string) int {

@@ -103,7 +103,7 @@ func TestRulesOfOneKind(t *testing.T) {
 			t.Errorf("issued %+d h, asked %+d h: denied %t", c.issued, c.now, denied)
 		}
 	}
-	r.Sweep(noon.Add(3 * time.Hour))
+	r.Sweep(noon.Add(3*time.Hour + Kept))
 	if r.Len() != 1 || r.Count("file") != 1 {
 		t.Errorf("%d rules after one has ended", r.Len())
 	}
@@ -136,7 +136,7 @@ func TestManyRulesOfOneKind(t *testing.T) {
 			t.Errorf("rule %d: denied %t until its end, %t after that", i, before, after)
 		}
 	}
-	if r.Sweep(at(many / 2)); r.Len() != many-many/2 {
+	if r.Sweep(at(many / 2).Add(Kept)); r.Len() != many-many/2 {
 		t.Errorf("%d rules after half have ended", r.Len())
 	}
 }

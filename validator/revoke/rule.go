@@ -170,6 +170,19 @@ func (r Rule) Name() string {
 // Over reports whether the rule has ended.
 func (r *Rule) Over(now time.Time) bool { return !r.Until.IsZero() && !now.Before(r.Until) }
 
+// Undated is the rule without its dates: one for all rules that name the same
+// tokens but for when these were issued.
+func (r Rule) Undated() Rule {
+	r.IssuedBefore, r.Until = time.Time{}, time.Time{}
+	return r
+}
+
+// Covers reports whether r denies all that o denies, and as long.
+func (r *Rule) Covers(o *Rule) bool {
+	return r.Undated() == o.Undated() &&
+		microseconds(r.IssuedBefore) >= microseconds(o.IssuedBefore) && microseconds(r.Until) >= microseconds(o.Until)
+}
+
 // Lines reads rules, one JSON object a line, and gives each to keep. Empty
 // lines and those that begin with # are passed over. Anything else that is no
 // rule ends it with an error that names the line: half a list would let through
@@ -201,11 +214,11 @@ func Lines(in io.Reader, keep func(Rule) error) error {
 	return lines.Err()
 }
 
-// ReadSet reads what Lines reads, less what has ended.
+// ReadSet reads what Lines reads, less what ended Kept ago.
 func ReadSet(in io.Reader, now time.Time) (*Set, error) {
 	s := NewSet()
 	err := Lines(in, func(r Rule) error {
-		if !r.Over(now) {
+		if !r.Over(now.Add(-Kept)) {
 			s.add(r)
 		}
 		return nil
