@@ -76,6 +76,8 @@ func (o *option) set(text string) (err error) {
 	switch into := o.field.Addr().Interface().(type) {
 	case *string:
 		*into = text
+	case **string: // nil when it is not given, which differs from empty
+		*into = &text
 	case *[]string:
 		*into = append(*into, text)
 	case *bool:

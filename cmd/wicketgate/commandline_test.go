@@ -25,7 +25,7 @@ func TestFlags(t *testing.T) {
 		"explain -H A:1,2 --header B:3 -HC:":     &explainCommand{Method: "GET", Header: []string{"A:1,2", "B:3", "C:"}},
 		"explain --dpop p --method=POST":         &explainCommand{Method: "POST", Proof: "p"},
 		"proof --nonce -a --token --t --url u":   &proofCommand{Token: "--t", Method: "GET", URL: "u", Nonce: "-a"},
-		"revoke --jti -cab --issued-before now":  &revokeCommand{Jti: "-cab", IssuedBefore: "now"},
+		"revoke --jti -cab --issued-before now":  &revokeCommand{Jti: new("-cab"), IssuedBefore: new("now")},
 		"healthcheck --wait 90s --url=http://a/": &healthcheckCommand{URL: "http://a/", Wait: 90 * time.Second},
 		"healthcheck":                            &healthcheckCommand{Wait: 3 * time.Second},
 		"token --expires-in -5m --dpop --scope=": &tokenCommand{Issuer: "http://127.0.0.1:8422", ExpiresIn: -5 * time.Minute, DPoP: true},
