@@ -109,14 +109,15 @@ func (r *Resource) confirmActive(ctx context.Context, cred token.Credential, dig
 }
 
 // checkSame refuses an answer that is about another token than the JWT it was
-// asked for.
+// asked for. What only one of them says is no difference: all members but active
+// are optional (RFC 7662 section 2.2), and many JWTs have no client_id.
 func checkSame(_ *Resource, t *verified, _ time.Time) *token.Error {
 	jwt := t.beside
 	if jwt == nil {
 		return nil
 	}
 	for _, pair := range [...][2]string{{t.Subject, jwt.Subject}, {t.ClientID, jwt.ClientID}, {t.ID, jwt.ID}} {
-		if pair[0] != "" && pair[0] != pair[1] {
+		if pair[0] != "" && pair[1] != "" && pair[0] != pair[1] {
 			return refuse(token.ReasonClaim)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,43 @@ import (
 const signalsPath = "/events"
 
 const shortestSecret = 16 // characters
+
+// Transmitters are few, and wait for an answer. Beyond these bounds somebody else
+// is at the door.
+const (
+	signalsAtOnce      = 32 // requests
+	signalsConnections = 128
+)
+
+// sparing answers what comes beyond a number of requests at once with 503.
+func sparing(atOnce int, h http.Handler) http.Handler {
+	places := make(chan struct{}, atOnce)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+			h.ServeHTTP(w, r)
+		default:
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+}
+
+// crowd closes connections beyond a number: http.Server.ConnState.
+func crowd(most int64) func(net.Conn, http.ConnState) {
+	var open atomic.Int64
+	return func(c net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if open.Add(1) > most {
+				_ = c.Close() // the server sees it, and tells of its end
+			}
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		}
+	}
+}
 
 var errShortSecret = errors.New("wants a token of 16 characters or more")
 
@@ -108,7 +146,7 @@ func (g *gateway) signalsServer() (*server, error) {
 	mux := http.NewServeMux()
 	mux.Handle(signalsPath, g.stores.receiver)
 	h := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		Handler: sparing(signalsAtOnce, mux), ConnState: crowd(signalsConnections), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
 	}
 	one, err := g.bind(g.file.Revocation.Signals.Listen, h)

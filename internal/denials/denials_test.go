@@ -79,6 +79,54 @@ func TestStores(t *testing.T) {
 	})
 }
 
+// TestFileIsBegun has a file written anew in its place by somebody who pauses.
+func TestFileIsBegun(t *testing.T) {
+	alice, bob := rule("alice").String()+"\n", rule("bob").String()+"\n"
+	name := t.TempDir() + "/rules.jsonl"
+	for what, begun := range map[string]string{"nothing yet": "", "a part of it": alice, "a comment": "# the list\n"} {
+		t.Run(what, func(t *testing.T) {
+			write(t, name, alice+bob)
+			synctest.Test(t, func(t *testing.T) {
+				s := New(Options{File: name})
+				if err := s.Load(); err != nil {
+					t.Fatal(err)
+				}
+				looks := func(count int) {
+					for range count {
+						time.Sleep(lookEvery)
+						s.look()
+					}
+				}
+				write(t, name, begun)
+				looks(10)
+				if s.Rules().Len() != 2 {
+					t.Errorf("%d rules while it is written", s.Rules().Len())
+				}
+				write(t, name, alice+bob+rule("carol").String()+"\n")
+				if looks(2); s.Rules().Len() != 3 {
+					t.Errorf("%d rules when it is written", s.Rules().Len())
+				}
+				write(t, name, begun)
+				if looks(24); s.Rules().Len() >= 2 {
+					t.Errorf("%d rules of a file that stays short", s.Rules().Len())
+				}
+			})
+		})
+	}
+	write(t, name, alice+bob)
+	f := &ruleFile{name: name}
+	if _, err := f.first(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := File(name).Remove(t.Context(), rule("bob").Name()); err != nil {
+		t.Fatal(err)
+	}
+	f.look()
+	if set, _, err := f.look(); err != nil || set == nil || set.Len() != 1 {
+		t.Errorf("one put in its place does not count at once: %v %v", set, err)
+	}
+}
+
 // TestFileIsFollowed has a file that is written, broken, taken away and put
 // back while the rules of before stay in force.
 func TestFileIsFollowed(t *testing.T) {
@@ -118,7 +166,7 @@ func TestFileIsFollowed(t *testing.T) {
 			t.Errorf("%d rules, %v", s.Rules().Len(), failed)
 		}
 		write(t, name, "{}\n")
-		after(2)
+		after(23)
 		if s.Rules().Len() != 2 || failed == nil {
 			t.Errorf("%d rules, %v", s.Rules().Len(), failed)
 		}
@@ -130,7 +178,11 @@ func TestFileIsFollowed(t *testing.T) {
 			t.Errorf("%d rules, %v", s.Rules().Len(), failed)
 		}
 		write(t, name, "# nobody\n")
-		after(2)
+		after(20)
+		if s.Rules().Len() != 2 {
+			t.Error("a file that was made anew counts at once")
+		}
+		after(4)
 		if s.Rules().Len() != 0 || failed != nil {
 			t.Errorf("%d rules, %v", s.Rules().Len(), failed)
 		}

@@ -22,6 +22,22 @@ type ruleFile struct {
 	good    bool        // it was read well
 	missing bool        // and that it is was told
 	looks   int         // since it was read badly
+
+	whole  int64       // octets when last read well
+	inode  os.FileInfo // then
+	absent bool        // it was not there at some look since
+	since  time.Time   // when it was first seen as it is
+}
+
+// shrunkFor is how long a file that lost text must stay the same until that
+// counts: whoever writes it anew in its place may only have begun.
+const shrunkFor = 5 * time.Second
+
+// begun tells of a file that may be on its way to be written: shorter than it
+// was, and not put there whole in the place of another.
+func (f *ruleFile) begun(info os.FileInfo) bool {
+	placed := info.Size() > 0 && !f.absent && !os.SameFile(info, f.inode)
+	return f.inode != nil && info.Size() < f.whole && !placed
 }
 
 // retryAfterLooks is when a file that could not be read is tried again though
@@ -39,6 +55,7 @@ func (f *ruleFile) first() (*revoke.Set, error) {
 	}
 	set, err := readRules(f.name)
 	f.seen, f.read, f.good = info, info, err == nil
+	f.whole, f.inode = info.Size(), info
 	return set, err
 }
 
@@ -50,7 +67,7 @@ func (f *ruleFile) look() (set *revoke.Set, current bool, err error) {
 	before := f.seen
 	if err != nil {
 		tell := before == nil && !f.missing
-		f.seen, f.missing = nil, f.missing || tell
+		f.seen, f.missing, f.absent = nil, f.missing || tell, true
 		if tell {
 			return nil, false, err
 		}
@@ -64,6 +81,9 @@ func (f *ruleFile) look() (set *revoke.Set, current bool, err error) {
 	case sameFile(info, f.read) && (f.good || f.looks < retryAfterLooks):
 		return nil, f.good, nil
 	case !sameFile(info, before):
+		f.since = time.Now()
+		return nil, false, nil
+	case f.begun(info) && time.Since(f.since) < shrunkFor:
 		return nil, false, nil
 	}
 	set, err = readRules(f.name)
@@ -71,6 +91,9 @@ func (f *ruleFile) look() (set *revoke.Set, current bool, err error) {
 		return nil, false, nil
 	}
 	f.read, f.good, f.looks = info, err == nil, 0
+	if err == nil {
+		f.whole, f.inode, f.absent = info.Size(), info, false
+	}
 	return set, false, err
 }
 
