@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,9 +134,17 @@ func TestFileIsFollowed(t *testing.T) {
 	name := t.TempDir() + "/rules.jsonl"
 	write(t, name, rule("alice").String()+"\n")
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // guards what follows
 		var read, current int
 		var failed error
-		s := New(Options{File: name, OnCurrent: func(string, int) { current++ }, OnRead: func(_ string, _, _ int, err error) {
+		lastError := func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			return failed
+		}
+		s := New(Options{File: name, OnCurrent: func(string, int) { mu.Lock(); defer mu.Unlock(); current++ }, OnRead: func(_ string, _, _ int, err error) {
+			mu.Lock()
+			defer mu.Unlock()
 			read++
 			failed = err
 		}})
@@ -153,29 +162,31 @@ func TestFileIsFollowed(t *testing.T) {
 			synctest.Wait()
 		}
 		after(2)
+		mu.Lock()
 		if read != 1 || current == 0 {
 			t.Errorf("nothing changed: read %d times, current %d", read, current)
 		}
+		mu.Unlock()
 		write(t, name, rule("alice").String()+"\n"+rule("bob").String()+"\n")
 		after(1)
 		if s.Rules().Len() != 1 {
 			t.Error("read before it came to rest")
 		}
 		after(1)
-		if s.Rules().Len() != 2 || failed != nil {
-			t.Errorf("%d rules, %v", s.Rules().Len(), failed)
+		if s.Rules().Len() != 2 || lastError() != nil {
+			t.Errorf("%d rules, %v", s.Rules().Len(), lastError())
 		}
 		write(t, name, "{}\n")
 		after(23)
-		if s.Rules().Len() != 2 || failed == nil {
-			t.Errorf("%d rules, %v", s.Rules().Len(), failed)
+		if s.Rules().Len() != 2 || lastError() == nil {
+			t.Errorf("%d rules, %v", s.Rules().Len(), lastError())
 		}
 		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
 		}
 		after(2)
-		if s.Rules().Len() != 2 || !errors.Is(failed, fs.ErrNotExist) {
-			t.Errorf("%d rules, %v", s.Rules().Len(), failed)
+		if s.Rules().Len() != 2 || !errors.Is(lastError(), fs.ErrNotExist) {
+			t.Errorf("%d rules, %v", s.Rules().Len(), lastError())
 		}
 		write(t, name, "# nobody\n")
 		after(20)
@@ -183,8 +194,8 @@ func TestFileIsFollowed(t *testing.T) {
 			t.Error("a file that was made anew counts at once")
 		}
 		after(4)
-		if s.Rules().Len() != 0 || failed != nil {
-			t.Errorf("%d rules, %v", s.Rules().Len(), failed)
+		if s.Rules().Len() != 0 || lastError() != nil {
+			t.Errorf("%d rules, %v", s.Rules().Len(), lastError())
 		}
 		stop()
 		<-done

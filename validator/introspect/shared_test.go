@@ -85,17 +85,21 @@ func sharing(t *testing.T, store Store, secrets ...[]byte) *Shared {
 }
 
 // newSharing makes one gate that shares. results is what OnShared was told.
-func newSharing(t *testing.T, store Store, cache time.Duration, secrets ...[]byte) (c *Client, e *endpoint, results *[]string) {
+func newSharing(t *testing.T, store Store, cache time.Duration, secrets ...[]byte) (c *Client, e *endpoint, results func() []string) {
 	t.Helper()
 	c, e = newTest(t, Server{Cache: cache, Shared: sharing(t, store, secrets...)})
-	results = &[]string{}
 	var mu sync.Mutex
+	var told []string
 	c.options.OnShared = func(_, result string) {
 		mu.Lock()
 		defer mu.Unlock()
-		*results = append(*results, result)
+		told = append(told, result)
 	}
-	return c, e, results
+	return c, e, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(told)
+	}
 }
 
 // TestSharedAnswers: what one gate was told, the other need not ask.
@@ -116,8 +120,8 @@ func TestSharedAnswers(t *testing.T) {
 			want(t, b, "raw", reason) // and now it is its own
 			wantAsked(t, asked, 1)
 			wantAsked(t, idle, 0)
-			if !slices.Equal(*results, []string{SharedHit}) {
-				t.Errorf("%s: %v", body, *results)
+			if !slices.Equal(results(), []string{SharedHit}) {
+				t.Errorf("%s: %v", body, results())
 			}
 			if claims, err := introspect(t, b, "raw"); err == nil && claims.Subject != "somebody" {
 				t.Errorf("claims %+v", claims)
@@ -145,8 +149,8 @@ func TestSharedAge(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		want(t, b, "raw", token.ReasonInactive)
 		wantAsked(t, revoked, 1)
-		if !slices.Equal(*results, []string{SharedHit, SharedMiss}) {
-			t.Errorf("%v", *results)
+		if !slices.Equal(results(), []string{SharedHit, SharedMiss}) {
+			t.Errorf("%v", results())
 		}
 	})
 }
@@ -207,8 +211,9 @@ func TestSharedStoreFails(t *testing.T) {
 				time.Sleep(time.Second)
 				want(t, c, "raw", "")
 				wantAsked(t, e, 1)
-				if !slices.Equal(*results, []string{SharedError, SharedError}) { // the look, and the answer left
-					t.Errorf("%v", *results)
+				synctest.Wait()
+				if !slices.Equal(results(), []string{SharedError, SharedError}) { // the look, and the answer left
+					t.Errorf("%v", results())
 				}
 			})
 		})
@@ -239,8 +244,8 @@ func TestSharedTampered(t *testing.T) {
 					}
 				})
 				want(t, b, "raw", token.ReasonInactive)
-				if wantAsked(t, e, 1); !slices.Contains(*results, SharedUnreadable) {
-					t.Errorf("%v", *results)
+				if wantAsked(t, e, 1); !slices.Contains(results(), SharedUnreadable) {
+					t.Errorf("%v", results())
 				}
 			})
 		})
@@ -266,8 +271,8 @@ func TestSharedSwapped(t *testing.T) {
 		fresh.say(`{"active":false}`, nil)
 		want(t, b, "bad", token.ReasonInactive)
 		want(t, b, "good", token.ReasonInactive)
-		if wantAsked(t, fresh, 2); !slices.Equal(*results, []string{SharedUnreadable, SharedUnreadable}) {
-			t.Errorf("%v", *results)
+		if wantAsked(t, fresh, 2); !slices.Equal(results(), []string{SharedUnreadable, SharedUnreadable}) {
+			t.Errorf("%v", results())
 		}
 	})
 	k := sharing(t, nil, secretA).keys[0]
@@ -302,8 +307,8 @@ func TestSharedFuture(t *testing.T) {
 		}
 		store.values[s.Shared.keys[0].name(key)] = value
 		e.say(`{"active":false}`, nil)
-		if want(t, c, "raw", token.ReasonInactive); !slices.Contains(*results, SharedUnreadable) {
-			t.Errorf("%v", *results)
+		if want(t, c, "raw", token.ReasonInactive); !slices.Contains(results(), SharedUnreadable) {
+			t.Errorf("%v", results())
 		}
 	})
 }
