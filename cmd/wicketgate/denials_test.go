@@ -245,13 +245,13 @@ func TestSignalsAreKept(t *testing.T) {
 func TestRulesAboutStrangers(t *testing.T) {
 	const counted = `revocation_updates_total{result="unknown_issuer",source="file"}`
 	d := newDenying(t, inFile, nil)
-	stranger := `{"iss":"https://login.exmaple.com/","sub":"alice"}` + "\n"
+	stranger := `{"iss":"https://login.exampel.com/","sub":"alice"}` + "\n"
 	if d.series(counted) != "0" {
 		t.Error("told of nothing")
 	}
 	d.enforce(t, d.rule(`"sub":"alice"`)+stranger)
 	eventually(t, "it to be told", func() bool { return d.series(counted) == "1" })
-	if !strings.Contains(d.log.String(), "issuers that are not in the configuration") || strings.Contains(d.log.String(), "exmaple") {
+	if !strings.Contains(d.log.String(), "issuers that are not in the configuration") || strings.Contains(d.log.String(), "exampel") {
 		t.Error("the log does not say so, or quotes it")
 	}
 	for strict, want := range map[string]int{"--strict=false": 0, "--strict": exitFailed} {
