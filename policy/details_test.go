@@ -163,7 +163,7 @@ func FuzzDetails(f *testing.F) {
 		f.Add(value, "q", "", "r s", "", "", "")
 	}
 	f.Fuzz(func(t *testing.T, value, kind, actions, locations, dataTypes, privileges, identifier string) {
-		if kind == "" || len(value) > 4096 {
+		if kind == "" || len(value) > 4096 || !json.Valid([]byte(value)) { // one value, not the end of it and another member
 			return
 		}
 		p, ok := tryCaller(`{"authorization_details":` + value + `}`)
