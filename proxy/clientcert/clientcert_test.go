@@ -240,8 +240,12 @@ func certificatesIn(text string) (list [][]byte) {
 	if plain, err := url.PathUnescape(text); err == nil {
 		text = plain
 	}
-	for strings.Contains(text, "-----BEGIN CERTIFICATE-----") {
-		block, rest := pem.Decode([]byte(text))
+	for {
+		at := strings.Index(text, "-----BEGIN CERTIFICATE-----")
+		if at < 0 {
+			break
+		}
+		block, rest := pem.Decode([]byte(text[at:])) // which looks at beginnings of lines only
 		if block == nil {
 			break
 		}
