@@ -10,7 +10,7 @@ import (
 
 // D-33: of one proof sent to two gates at once, exactly one passes.
 func TestD33(t *testing.T) {
-	s := newStand(t, 2, "deny")
+	s := newStand(t, 2, "deny", "2s") // a busy machine is no fault
 	const rounds, workers = 1000, 8
 	var next, wrong atomic.Int64
 	var group sync.WaitGroup
@@ -80,7 +80,7 @@ const recovery = 5 * time.Second
 // notices nothing, and proofs pass again soon after.
 func TestR32(t *testing.T) {
 	for _, f := range faults() {
-		t.Run(f.name, func(t *testing.T) { suffer(t, newStand(t, 2, "deny"), f) })
+		t.Run(f.name, func(t *testing.T) { suffer(t, newStand(t, 2, "deny", "50ms"), f) })
 	}
 }
 
@@ -88,7 +88,7 @@ func TestR32(t *testing.T) {
 func TestR32Local(t *testing.T) {
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
-			s := newStand(t, 1, "local")
+			s := newStand(t, 1, "local", "50ms")
 			if c := suffer(t, s, f); c.unsure.Load() > 0 {
 				t.Errorf("%d proofs were answered with 503", c.unsure.Load())
 			}

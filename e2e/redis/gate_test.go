@@ -35,7 +35,7 @@ dpop:
   replay:
     store: redis
     on_unavailable: %[5]s
-    redis: {addresses: ["%[6]s"], username: ` + user + `, password_file: "%[7]s"}
+    redis: {addresses: ["%[6]s"], username: ` + user + `, password_file: "%[7]s", timeout: %[8]s}
 drain: {delay: 0s, timeout: 1s}
 log: {access: "off"}
 `
@@ -80,7 +80,7 @@ type stand struct {
 
 type gate struct{ url, admin string }
 
-func newStand(t *testing.T, gates int, onUnavailable string) *stand {
+func newStand(t *testing.T, gates int, onUnavailable, timeout string) *stand {
 	t.Helper()
 	s := &stand{t: t, redis: startServer(t), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second}}
 	t.Cleanup(s.client.CloseIdleConnections)
@@ -109,7 +109,7 @@ func newStand(t *testing.T, gates int, onUnavailable string) *stand {
 	for range gates {
 		listen, admin := free(t), free(t)
 		path := filepath.Join(t.TempDir(), "config.yaml")
-		text := fmt.Sprintf(configuration, listen, admin, s.issuer.Identifier(), upstream.URL, onUnavailable, s.proxy.Listen, password)
+		text := fmt.Sprintf(configuration, listen, admin, s.issuer.Identifier(), upstream.URL, onUnavailable, s.proxy.Listen, password, timeout)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
