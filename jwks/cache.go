@@ -239,6 +239,25 @@ func (c *Cache) Reissued(ctx context.Context, issuer, kid, alg string, tried []*
 	return e.current.Again(ctx).without(kid, alg, tried) // without a new set, nothing is new
 }
 
+// Open returns the claims of u if a key of the issuer signed it. The error is
+// ErrNoKey when none did, a *token.Error when the claims are malformed, or the
+// fault of Keys.
+func (c *Cache) Open(ctx context.Context, issuer string, u *token.Unverified) (*token.Claims, error) {
+	iat, _ := u.Untrusted("iat")
+	issued, _ := token.NumericDate(iat)
+	keys, err := c.Keys(ctx, issuer, u.KeyID, Canonical(u.Algorithm), issued)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		claims, err := u.Open(key)
+		if _, refused := errors.AsType[*token.Error](err); refused || err == nil {
+			return claims, err
+		}
+	}
+	return nil, ErrNoKey
+}
+
 func unavailable(wait time.Duration, cause error) *token.Fault {
 	return &token.Fault{Reason: token.ReasonKeysUnavailable, RetryAfter: max(wait, time.Second), Cause: cause}
 }

@@ -81,23 +81,15 @@ func (s *server) open(ctx context.Context, raw string) (*token.Claims, error) {
 	case s.Algorithms != nil && !slices.ContainsFunc(s.Algorithms, func(a string) bool { return jwks.Canonical(a) == jwks.Canonical(u.Algorithm) }):
 		return nil, errAlgorithm
 	}
-	iat, _ := u.Untrusted("iat")
-	issued, _ := token.NumericDate(iat)
-	keys, err := s.keys.Keys(ctx, s.Name, u.KeyID, jwks.Canonical(u.Algorithm), issued)
-	if errors.Is(err, jwks.ErrNoKey) {
+	claims, err := s.keys.Open(ctx, s.Name, u)
+	_, refused := errors.AsType[*token.Error](err)
+	switch {
+	case refused:
+		return nil, errClaims
+	case errors.Is(err, jwks.ErrNoKey):
 		return nil, errSignature
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("keys of the issuer: %w", err)
 	}
-	for _, key := range keys {
-		claims, err := u.Open(key)
-		if _, refused := errors.AsType[*token.Error](err); refused {
-			return nil, errClaims
-		}
-		if err == nil {
-			return claims, nil
-		}
-	}
-	return nil, errSignature
+	return claims, nil
 }

@@ -120,25 +120,17 @@ func (s *source) open(ctx context.Context, raw string) (*token.Claims, error) {
 	case !slices.ContainsFunc(s.Algorithms, func(a string) bool { return jwks.Canonical(a) == jwks.Canonical(u.Algorithm) }):
 		return nil, errAlgorithm
 	}
-	iat, _ := u.Untrusted("iat")
-	issued, _ := token.NumericDate(iat)
-	keys, err := s.keys.Keys(ctx, s.Name, u.KeyID, jwks.Canonical(u.Algorithm), issued)
-	if errors.Is(err, jwks.ErrNoKey) {
+	claims, err := s.keys.Open(ctx, s.Name, u)
+	_, refused := errors.AsType[*token.Error](err)
+	switch {
+	case refused:
+		return nil, errClaims
+	case errors.Is(err, jwks.ErrNoKey):
 		return nil, errKey
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
-	for _, key := range keys {
-		claims, err := u.Open(key)
-		if _, refused := errors.AsType[*token.Error](err); refused {
-			return nil, errClaims
-		}
-		if err == nil {
-			return claims, nil
-		}
-	}
-	return nil, errKey
+	return claims, nil
 }
 
 // judge holds the claims of a list against sections 5.1 and 8.3, and works out
