@@ -67,7 +67,6 @@ type Status struct {
 // parsed sets: an issuer that is slow or gone delays no other.
 type Cache struct {
 	options Options
-	started time.Time
 	copies  *copies // nil for none
 	entries atomic.Pointer[table]
 	changed chan struct{}
@@ -90,13 +89,15 @@ type parsedSet struct {
 // NewCache makes a Cache without issuers. It starts nothing.
 func NewCache(o Options) *Cache {
 	parsed, _ := lru.New[[sha256.Size]byte, parsedSet](parsedSets) // fails for a size below 1 only
-	c := &Cache{options: o, parsed: parsed, changed: make(chan struct{}, 1), started: time.Now(), copies: newCopies(o.Folder, o.OnCopy)}
+	c := &Cache{options: o, parsed: parsed, changed: make(chan struct{}, 1), copies: newCopies(o.Folder, o.OnCopy)}
 	c.entries.Store(&table{})
 	return c
 }
 
 // Configure replaces the issuers. A source that is the same as before keeps its
-// keys and its history. It asks nobody anything. It must not run twice at once.
+// keys and its history; one of which only changed what does not decide which
+// keys these are keeps the keys. It asks nobody anything. It must not run twice
+// at once.
 func (c *Cache) Configure(sources []Source) {
 	old := c.entries.Load()
 	t := &table{byName: make(map[string]*entry, len(sources))}
@@ -106,7 +107,7 @@ func (c *Cache) Configure(sources []Source) {
 			s.RefetchInterval = refetchInterval
 		}
 		if e == nil || !e.source.equal(s) {
-			e = newEntry(s, c)
+			e = newEntry(s, c, e)
 		}
 		t.list = append(t.list, e)
 		t.byName[s.Name] = e
@@ -232,14 +233,10 @@ func (c *Cache) Reissued(ctx context.Context, issuer, kid, alg string, tried []*
 		return nil
 	}
 	set, _, _ := e.current.Peek()
-	others := set.without(kid, alg, tried)
-	last, now := e.reissued.Load(), int64(max(time.Since(c.started), 1))
-	if len(others) > 0 || last != 0 && time.Duration(now-last) < reissueInterval {
+	if others := set.without(kid, alg, tried); len(others) > 0 {
 		return others
 	}
-	set, _ = e.current.Again(ctx)        // without a new set, nothing is new
-	e.reissued.CompareAndSwap(last, now) // only now: all who came meanwhile waited for the same load
-	return set.without(kid, alg, tried)
+	return e.current.Again(ctx).without(kid, alg, tried) // without a new set, nothing is new
 }
 
 func unavailable(wait time.Duration, cause error) *token.Fault {
@@ -267,7 +264,8 @@ func (c *Cache) Status() []Status {
 		if set != nil {
 			all[i].Keys, all[i].Ready = set.Len(), set.Len() > 0
 		}
-		all[i].Ready = all[i].Ready || e.source.Optional && loaded.IsZero()
+		// Without keys from the start or by its own word, but not because they are too old.
+		all[i].Ready = all[i].Ready || e.source.Optional && (loaded.IsZero() || set != nil)
 		all[i].Skew = e.clock.skew()
 		if err != nil {
 			all[i].Err = err.Error()

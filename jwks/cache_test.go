@@ -431,7 +431,6 @@ func TestCacheConfigure(t *testing.T) {
 		"authority":  func(s *Source) { s.RootCAs = roots(t, start(t, devissuer.Options{TLS: true})) },
 		"http":       func(s *Source) { s.InsecureHTTP = true },
 		"algorithms": func(s *Source) { s.Algorithms = []string{"PS256"} },
-		"interval":   func(s *Source) { s.RefetchInterval = time.Second },
 	} {
 		changed := stays
 		change(&changed)
@@ -439,6 +438,37 @@ func TestCacheConfigure(t *testing.T) {
 		if s := c.Status()[0]; s.Ready {
 			t.Errorf("%s: the state before the change is kept", name)
 		}
+	}
+}
+
+// What does not decide which keys these are costs none when it changes, though
+// the issuer is away, and makes them no younger.
+func TestCacheConfigureKeepsKeys(t *testing.T) {
+	for name, change := range map[string]func(*Source){
+		"interval": func(s *Source) { s.RefetchInterval = time.Second },
+		"leeway":   func(s *Source) { s.Leeway = time.Minute },
+		"label":    func(s *Source) { s.Label = "x" },
+		"optional": func(s *Source) { s.Optional = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			as := start(t, devissuer.Options{})
+			synctest.Test(t, func(t *testing.T) {
+				source := of(as)
+				c := configured(source)
+				k := wantKeys(t, c, "as", "es256-1", "ES256")[0]
+				as.Fail(devissuer.Fault{Reset: true})
+				time.Sleep(12 * time.Hour)
+				change(&source)
+				c.Configure([]Source{source})
+				if s := c.Status()[0]; !c.Holds("as", k) || !s.Ready || time.Since(s.LastSuccess) < 12*time.Hour {
+					t.Errorf("after the change: %+v", s)
+				}
+				time.Sleep(12 * time.Hour)
+				if c.Holds("as", k) {
+					t.Error("the change made the keys younger")
+				}
+			})
+		})
 	}
 }
 

@@ -307,3 +307,31 @@ func TestOptionalKeys(t *testing.T) {
 		}
 	}
 }
+
+// It may publish a set without keys as well, also once that is believed. One
+// that had keys and is out of reach for too long is in trouble all the same.
+func TestOptionalKeysEmpty(t *testing.T) {
+	as := start(t, devissuer.Options{})
+	synctest.Test(t, func(t *testing.T) {
+		source := of(as)
+		source.Optional = true
+		c := configured(source)
+		wantKeys(t, c, "as", "es256-1", "ES256")
+		as.SetJWKS([]byte(`{"keys":[]}`))
+		for range 4 {
+			time.Sleep(time.Minute)
+			_, _ = c.Keys(t.Context(), "as", "unknown", "ES256", longAgo()) // asks for the set
+		}
+		if s := c.Status()[0]; !s.Ready || s.Keys != 0 || s.Err != "" {
+			t.Errorf("without keys by its own word: %+v", s)
+		}
+		as.SetJWKS(nil)
+		time.Sleep(time.Minute)
+		wantKeys(t, c, "as", "es256-1", "ES256")
+		as.Fail(devissuer.Fault{Reset: true})
+		time.Sleep(25 * time.Hour)
+		if s := c.Status()[0]; s.Ready {
+			t.Errorf("its keys are too old: %+v", s)
+		}
+	})
+}

@@ -24,7 +24,7 @@ type Inspection struct {
 // Inspect gets the keys of s once, in the way and under the bounds of a Cache.
 // With an error the Inspection holds what was found before it.
 func (s Source) Inspect(ctx context.Context) (*Inspection, error) {
-	e, in := newEntry(s, NewCache(Options{})), &Inspection{}
+	e, in := newEntry(s, NewCache(Options{}), nil), &Inspection{}
 	current := fetch.New(func(ctx context.Context) (set *Set, fresh time.Duration, err error) {
 		set, fresh, err = e.load(ctx)
 		in.Told = fresh

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/fetch"
@@ -70,24 +69,43 @@ type entry struct {
 	discovered time.Time
 	moved      bool // the metadata names no place that can be had keys from
 	clock      clock
-	reissued   atomic.Int64 // when a set was last fetched because a signature failed, since the start of the cache
 	empties    int
 	emptySince time.Time
 }
 
-func newEntry(s Source, c *Cache) *entry {
+// newEntry makes an entry with the keys of before, which may be nil, if they are
+// those of s, else with the copy on disk.
+func newEntry(s Source, c *Cache, before *entry) *entry {
 	e := &entry{source: s, cache: c}
 	e.client = s.Client()
 	limits := fetch.Limits{
 		MinFresh: time.Minute, MaxFresh: 24 * time.Hour, DefaultFresh: 10 * time.Minute,
-		MaxStale: maxStale, MinGap: s.RefetchInterval, OnLoad: e.loaded,
+		MaxStale: maxStale, MinGap: s.RefetchInterval, AgainGap: reissueInterval, OnLoad: e.loaded,
 	}
 	if s.File != "" {
 		limits.MinFresh, limits.MaxFresh = 5*time.Second, 5*time.Second
 	}
 	e.current = fetch.New(e.load, limits)
-	e.restore()
+	if !e.inherit(before) {
+		e.restore()
+	}
 	return e
+}
+
+// inherit takes over the keys of an entry that got them in the same way.
+func (e *entry) inherit(before *entry) bool {
+	if before == nil || e.source.File != before.source.File || e.source.settings() != before.source.settings() ||
+		!e.source.RootCAs.Equal(before.source.RootCAs) || !slices.Equal(e.source.CipherSuites, before.source.CipherSuites) {
+		return false
+	}
+	set, loaded, _ := before.current.Peek()
+	if set == nil {
+		return false
+	}
+	fresh, _ := before.current.Plan()
+	e.last = set
+	e.current.Restore(set, loaded, fresh.Sub(loaded))
+	return true
 }
 
 func (e *entry) load(ctx context.Context) (*Set, time.Duration, error) {

@@ -24,6 +24,57 @@ func TestFaultsClock(t *testing.T) {
 	})
 }
 
+// Who dates proofs ahead of time, as far as that is let pass, moves no horizon
+// but his own when the clock is set back.
+func TestClockSetBackByOneHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Leeway: 30 * time.Second}, 100)
+		horizon, jump := &dpop.Horizon{}, time.Hour
+		proofs, err := dpop.New(dpop.Options{Horizon: horizon}, replay.NewMemory(1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.validator.dpop = proofs
+		w.validator.now = func() time.Time { return time.Now().Add(jump) }
+		present := func(key *devissuer.ClientKey, ahead time.Duration) token.Reason {
+			now := w.validator.now()
+			raw := w.mint(devissuer.Token{Claims: map[string]any{"iat": now.Unix() - 7200, "exp": now.Unix() + 7200, "cnf": map[string]any{"jkt": key.Thumbprint()}}})
+			proof, err := key.Proof(devissuer.Proof{Method: "GET", URL: "https://rs.example.com/x", AccessToken: raw, Claims: map[string]any{"iat": now.Add(ahead).Unix()}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w.reason(w.validator.For(Audience{Any: []string{"https://rs.example.com"}}).Validate(context.Background(), token.Credential{
+				Scheme: token.DPoP, Raw: raw, Method: "GET", Origins: []string{"https://rs.example.com"}, Path: "/x", Proofs: []string{proof},
+			}))
+		}
+		holder := func() *devissuer.ClientKey {
+			key, err := devissuer.NewClientKey("ES256")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return key
+		}
+		ahead := holder()
+		if got := present(ahead, 29*time.Second); got != "" {
+			t.Fatalf("a proof dated ahead: %q", got)
+		}
+		jump = 0
+		horizon.SetBack()
+		if got := present(ahead, 0); got != token.ReasonDPoPTime {
+			t.Errorf("his next proof: %q", got)
+		}
+		refused := 0
+		for range 20 {
+			if present(holder(), 0) != "" {
+				refused++
+			}
+		}
+		if refused > 1 { // two of twenty in the place of one holder: once in 90,000
+			t.Errorf("%d of 20 others are refused", refused)
+		}
+	})
+}
+
 func setClock(t *testing.T, set time.Duration) {
 	w := newWorld(t, Options{Leeway: 30 * time.Second}, 100)
 	horizon, jump := &dpop.Horizon{}, time.Duration(0)

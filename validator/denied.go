@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -12,20 +13,39 @@ import (
 // readDeniable takes what deny rules ask for and no other check does.
 func (t *verified) readDeniable() {
 	v, _ := t.Lookup("sid")
-	t.session, _ = v.Text()
+	var ok bool
+	if t.session, ok = v.Text(); !ok {
+		t.session, _ = v.Number() // some issuers number their sessions
+	}
 	v, _ = t.Lookup("email")
 	text, _ := v.Text()
 	t.email = revoke.Fold(text)
 }
 
 // deniable is what deny rules are compared with. The key is the one that the
-// signature held under, whatever the token's header says; an answer has none.
+// signature held under, whatever the token's header says; an answer has none. An
+// answer about a JWT is of the same token: what it leaves out the JWT says.
 func (t *verified) deniable() revoke.Token {
 	d := revoke.Token{
 		Issuer: t.Issuer, ID: t.ID, Subject: t.Subject, Client: t.ClientID, Session: t.session, Email: t.email, IssuedAt: t.IssuedAt,
 	}
 	if t.key != nil {
 		d.KeyID = t.key.ID
+	}
+	if t.beside == nil {
+		return d
+	}
+	jwt := t.beside.deniable()
+	for _, pair := range [...]struct {
+		to   *string
+		from string
+	}{
+		{&d.ID, jwt.ID}, {&d.Subject, jwt.Subject}, {&d.Client, jwt.Client}, {&d.Session, jwt.Session}, {&d.Email, jwt.Email}, {&d.KeyID, jwt.KeyID},
+	} {
+		*pair.to = cmp.Or(*pair.to, pair.from)
+	}
+	if d.IssuedAt.IsZero() {
+		d.IssuedAt = jwt.IssuedAt
 	}
 	return d
 }

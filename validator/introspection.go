@@ -47,7 +47,10 @@ func (v *Validator) opaqueIssuer(raw string) *issuer {
 // a signature that was checked just now.
 func (r *Resource) learn(ctx context.Context, cred token.Credential, digest [32]byte, now time.Time) (seen *verified, known bool, err error) {
 	if i := r.opaqueIssuer(cred.Raw); i != nil {
-		seen, err = r.ask(ctx, i, cred, digest)
+		if seen, err = r.ask(ctx, i, cred, digest); err == nil && seen.ClientID == "" {
+			v, _ := seen.Lookup("client_id") // what RFC 7662 calls it, whatever JWTs of the issuer do
+			seen.ClientID, _ = v.Text()
+		}
 		return seen, true, err
 	}
 	if seen, known = r.recall(digest); known {

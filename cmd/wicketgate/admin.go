@@ -55,7 +55,7 @@ func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	say(g.draining.Load() == nil, "draining", "")
-	if rules := g.stores.denials.rules; rules != nil {
+	if rules := g.stores.denials.Rules(); rules != nil {
 		say(rules.Complete(), "deny rules", "")
 	}
 	for _, s := range g.stores.keys.Status() {

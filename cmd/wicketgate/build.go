@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/denials"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/policy"
@@ -33,7 +34,8 @@ type stores struct {
 	horizon   *dpop.Horizon
 	answers   *introspect.Client // about tokens
 	statuses  *status.Lists
-	denials   *denials
+	denials   *denials.Sources
+	receiver  *receiver // of events; nil for none
 	upstreams *proxy.Upstreams
 	streams   *streams.Set
 	metrics   *telemetry.Telemetry // nil in check
@@ -64,6 +66,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	s.answers = newIntrospection(metrics, s.keys)
 	s.statuses = newStatusLists(metrics, s.keys)
 	s.denials = newDenials(c, metrics)
+	s.receiver = newReceiver(c.Revocation.Signals, s.denials.Deny, metrics)
 	return s
 }
 
@@ -87,7 +90,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	var problems []error
 	parts := validator.Parts{
 		Keys: s.keys, Introspector: s.answers, Statuses: s.statuses, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
-		Denials: s.denials.rules,
+		Denials: s.denials.Rules(),
 	}
 	for i, issuer := range c.Issuers {
 		p.issuers = append(p.issuers, issuer.Name)
@@ -108,9 +111,10 @@ func build(c *config.File, s *stores) (*plan, error) {
 	}
 	problems = append(problems, probeCopies(c, s))
 	var err error
-	if p.signals, err = s.denials.build(c); err != nil {
+	if p.signals, err = signalsOf(c); err != nil {
 		problems = append(problems, err)
 	}
+	problems = append(problems, s.loadDenials(c))
 	if p.nonces, err = nonceSecret(c); err != nil {
 		problems = append(problems, err)
 	}
@@ -142,10 +146,12 @@ func build(c *config.File, s *stores) (*plan, error) {
 
 // probeCopies tries the folder of key copies.
 func probeCopies(c *config.File, s *stores) error {
-	if c.CacheDir == "" {
+	// What was found good at the start may be gone now: that costs copies, and not
+	// the rules of a new file.
+	if c.CacheDir == "" || s.metrics != nil && len(s.keys.Status()) > 0 {
 		return nil
 	}
-	// A gate in service goes on with a folder that cannot be written to for now.
+	// Nor need it be writable when a gate starts.
 	if err := jwks.ProbeCopies(c.CacheDir, s.metrics == nil); err != nil {
 		return c.ErrorAt("cache_dir", err.Error())
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+
+	"github.com/wicketgate/wicketgate/internal/live"
 )
 
 type checkCommand struct {
@@ -44,8 +46,12 @@ func (c *checkCommand) Run(a *app) error {
 	}
 	fmt.Fprintf(a.stdout, "%s: %d issuers, %d resources, no mistakes\n", path, len(file.Issuers), len(file.Resources))
 	if c.Live {
-		all := a.checkLive(file, compiled)
-		failed = failed || all.failed > 0 || c.Strict && all.warned > 0
+		questions, err := liveQuestions(file, compiled)
+		if err != nil {
+			return a.complain(err)
+		}
+		all := live.Ask(a.ctx, a.stdout, questions)
+		failed = failed || all.Failed > 0 || c.Strict && all.Warned > 0
 	}
 	if failed {
 		return exitError(exitFailed)

@@ -5,49 +5,17 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/jwks"
 )
 
-// Of the watch over our own clock: how often it looks, and what is no jump yet.
-const (
-	clockEvery = time.Second
-	clockJump  = 2 * time.Second
-)
-
-// clockWatch tells when the wall clock was set: it then moved by more or less
-// than the clock that nobody can set.
-type clockWatch struct {
-	wall func() time.Time
-	mono func() time.Duration
-
-	lastWall time.Time
-	lastMono time.Duration
-}
-
-func newClockWatch() *clockWatch {
-	began := time.Now()
-	// Round takes the monotonic reading off, so that the wall clock is compared.
-	w := &clockWatch{wall: func() time.Time { return time.Now().Round(0) }, mono: func() time.Duration { return time.Since(began) }}
-	w.look()
-	return w
-}
-
-// look returns by how much the wall clock was set since the last look, or 0.
-func (w *clockWatch) look() time.Duration {
-	wall, mono := w.wall(), w.mono()
-	by := wall.Sub(w.lastWall) - (mono - w.lastMono)
-	first := w.lastWall.IsZero()
-	w.lastWall, w.lastMono = wall, mono
-	if first || by.Abs() <= clockJump {
-		return 0
-	}
-	return by
-}
+// clockEvery is how often the watch over our own clock looks.
+const clockEvery = time.Second
 
 // watchClock has verified tokens checked anew after a jump. Times are judged on
 // every request anyway, and used proofs are remembered by the other clock; those
 // that were forgotten are refused when the wall clock comes to them again.
-func (g *gateway) watchClock(ctx context.Context, w *clockWatch) {
+func (g *gateway) watchClock(ctx context.Context, w *clock.Watch) {
 	ticker := time.NewTicker(clockEvery)
 	defer ticker.Stop()
 	for {
@@ -60,15 +28,15 @@ func (g *gateway) watchClock(ctx context.Context, w *clockWatch) {
 	}
 }
 
-func (g *gateway) lookAtClock(w *clockWatch) {
-	by := w.look()
-	if by == 0 {
+func (g *gateway) lookAtClock(w *clock.Watch) {
+	by := w.Look()
+	if by < -clock.Back {
+		g.stores.horizon.SetBack()
+	}
+	if by.Abs() <= clock.Jump {
 		return
 	}
 	g.metrics.ClockJumped(by)
-	if by < 0 {
-		g.stores.horizon.SetBack()
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.plan.validator.Forget()

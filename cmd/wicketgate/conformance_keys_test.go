@@ -18,7 +18,7 @@ var keyRows = []conformanceRow{
 	{"JWK-01", rowJWK01}, {"JWK-02", rowJWK02}, {"JWK-03", rowJWK03}, {"JWK-05", rowJWK05}, {"JWK-06", rowJWK06},
 	{"TP-01", rowTP01}, {"TP-02", rowTP02}, {"TP-03", rowTP03},
 	{"KEY-01", rowKEY01}, {"KEY-02", rowKEY02}, {"KEY-03", rowKEY03}, {"KEY-04", rowKEY04}, {"KEY-05", rowKEY05},
-	{"KEY-06", rowKEY06}, {"KEY-07", rowKEY07}, {"KEY-08", rowKEY08}, {"KEY-09", rowKEY09}, {"KEY-10", rowKEY10},
+	{"KEY-06", rowKEY06}, {"KEY-07", rowKEY07}, {"KEY-08", rowKEY08}, {"KEY-09", rowKEY09}, {"KEY-10", rowKEY10}, {"KEY-10", faultWithdrawn},
 	{"KEY-11", rowKEY11}, {"KEY-13", rowKEY13}, {"KEY-14", faultEmptySet}, {"KEY-16", rowKEY16},
 }
 

@@ -288,13 +288,13 @@ func rowSSF04(t *testing.T) {
 	t.Run("dated ahead", func(t *testing.T) {
 		r := newReceiving(t, "")
 		r.accepted(t, r.push(r.event(accountDisabled, changes{"event_timestamp": now + 86400}, changes{"sub_id": r.about("alice")})))
-		if rules := r.gateway.stores.denials.rules; rules.Len() != 1 {
+		if rules := r.gateway.stores.denials.Rules(); rules.Len() != 1 {
 			t.Fatalf("%d rules", rules.Len())
 		}
 		raw := r.mint(r.a, devissuer.Token{Claims: changes{"sub": "alice", "iat": time.Now().Unix() + 25}})
 		r.denied(t, raw)
 		later := revoke.Token{Issuer: r.a.Identifier(), Subject: "alice", IssuedAt: time.Now().Add(2 * time.Minute)}
-		if _, denied := r.gateway.stores.denials.rules.Denies(later, time.Now()); denied {
+		if _, denied := r.gateway.stores.denials.Rules().Denies(later, time.Now()); denied {
 			t.Error("tokens are denied that are not made yet")
 		}
 	})
@@ -352,7 +352,7 @@ func rowSSF05(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.accepted(t, r.push(r.event(sessionHasRevoked, changes{}, changes{"sub_id": subject})))
-			if n := r.gateway.stores.denials.rules.Len(); n != 0 {
+			if n := r.gateway.stores.denials.Rules().Len(); n != 0 {
 				t.Errorf("%d rules", n)
 			}
 		})

@@ -2,134 +2,53 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"slices"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/denials"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
-	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/validator/revoke"
-	"github.com/wicketgate/wicketgate/validator/signals"
 )
 
-// Sources of deny rules, as metrics and logs name them.
-const (
-	fromFile    = "file"
-	fromSignals = "signals" // without Redis
-)
+const rulesBlock = "revocation.redis"
 
-const (
-	// lookEvery is how often the file of deny rules is looked at. A change counts
-	// at the second look that finds it the same: a file that is being written is
-	// read by no one.
-	lookEvery  = 250 * time.Millisecond
-	sweepEvery = time.Minute
-
-	maxSignalRules = 100_000 // of events, in memory
-)
-
-// denials is the deny rules and where they come from. It lives with the
-// process: what was denied stays so over a reload.
-type denials struct {
-	rules   *revoke.Rules // nil: there are none
-	file    *ruleFile     // nil for none
-	shared  *sharedRules  // nil for none, and but in serve
-	kept    *keptRules    // of events; nil when they are not received, or in Redis
-	metrics *telemetry.Telemetry
-	loaded  bool // the files have been read once
-
-	receiver    *signals.Receiver // nil for none
-	keys        *jwks.Cache       // of the transmitters
-	certificate atomic.Pointer[tls.Certificate]
-}
-
-func newDenials(c *config.File, metrics *telemetry.Telemetry) *denials {
-	d := &denials{metrics: metrics}
+func newDenials(c *config.File, metrics *telemetry.Telemetry) *denials.Sources {
 	r := c.Revocation
-	if !r.On() {
-		return d
-	}
-	var sources []string
-	if r.File != "" {
-		sources = append(sources, fromFile)
-		d.file = &ruleFile{name: r.File}
-	}
-	if r.Redis.On() {
-		sources = append(sources, fromRedis)
-	}
-	if r.Signals.Listen != "" {
-		d.receive(r.Signals)
-	}
-	if r.Signals.Listen != "" && !r.Redis.On() {
-		sources = append(sources, fromSignals)
-		d.kept = &keptRules{name: r.Signals.File}
-	}
-	d.rules = revoke.New(sources...)
+	o := denials.Options{File: r.File, Redis: r.Redis.On(), Events: r.Signals.Listen != "", Kept: r.Signals.File}
 	if metrics != nil {
-		metrics.Denials(sources, d.receiver != nil)
+		o.OnRead, o.OnCurrent, o.OnAdded = metrics.RulesRead, metrics.RulesCurrent, metrics.RulesAdded
+	}
+	d := denials.New(o)
+	if metrics != nil && d.Rules() != nil {
+		metrics.Denials(d.Names(), o.Events)
 	}
 	return d
 }
 
-// build reads what the configuration says about rules and events.
-func (d *denials) build(c *config.File) (*signalsPlan, error) {
-	plan, err := signalsOf(c)
+// loadDenials reads what the configuration says about rules, and their files
+// for the first time.
+func (s *stores) loadDenials(c *config.File) error {
+	var err error
 	if c.Revocation.Redis.On() {
-		_, problem := redisOptions(c, rulesBlock, c.Revocation.Redis)
-		err = errors.Join(err, problem)
+		_, err = redisOptions(c, rulesBlock, c.Revocation.Redis)
 	}
-	return plan, errors.Join(err, d.load(c))
-}
-
-// load reads the files for the first time. What is wrong with them then is a
-// fault of the configuration: no old rules could stay in force.
-func (d *denials) load(c *config.File) error {
-	if d.rules == nil || d.loaded {
-		return nil
-	}
-	if d.file != nil {
-		set, err := d.file.first()
-		if err == nil {
-			err = d.rules.Set(fromFile, set)
-		}
-		if err != nil {
-			return c.ErrorAt("revocation.file", err.Error())
-		}
-		d.changed(fromFile, set, 0, nil)
-		d.strange(c, fromFile, set)
-	}
-	if d.kept != nil {
-		set, err := d.kept.read(time.Now())
-		if err == nil {
-			err = d.rules.Set(fromSignals, set)
-		}
-		if err != nil {
-			return c.ErrorAt("revocation.signals.file", err.Error())
-		}
-		d.changed(fromSignals, set, 0, nil)
-	}
-	d.loaded = true
-	return nil
-}
-
-// changed reports rules that were read.
-func (d *denials) changed(source string, set *revoke.Set, skipped int, err error) {
-	if d.metrics == nil {
-		return
-	}
-	rules := 0
+	set, unread := s.denials.Load()
 	if set != nil {
-		rules = set.Len()
+		s.strange(c, set)
 	}
-	d.metrics.RulesRead(source, rules, skipped, err)
+	if bad, ok := errors.AsType[*denials.Error](unread); ok {
+		at := "revocation.file"
+		if bad.Source == denials.FromSignals {
+			at = "revocation.signals.file"
+		}
+		unread = c.ErrorAt(at, bad.Error())
+	}
+	return errors.Join(err, unread)
 }
 
 // strange warns of rules that deny nobody's tokens.
-func (d *denials) strange(c *config.File, source string, set *revoke.Set) {
+func (s *stores) strange(c *config.File, set *revoke.Set) {
 	unknown := 0
 	for _, name := range set.Issuers() {
 		if !slices.ContainsFunc(c.Issuers, func(i config.Issuer) bool {
@@ -138,75 +57,29 @@ func (d *denials) strange(c *config.File, source string, set *revoke.Set) {
 			unknown++
 		}
 	}
-	if unknown > 0 && d.metrics != nil {
-		d.metrics.RulesStrange(source, unknown)
+	if unknown > 0 && s.metrics != nil {
+		s.metrics.RulesStrange(denials.FromFile, unknown)
 	}
 }
 
-// run keeps the rules as their sources have them. It returns when ctx ends.
-func (d *denials) run(ctx context.Context) {
-	if d.rules == nil {
-		return
+// openDenials connects serve with the Redis that has the rules.
+func (s *stores) openDenials(c *config.File) error {
+	if !c.Revocation.Redis.On() {
+		return nil
 	}
-	var running sync.WaitGroup
-	defer running.Wait()
-	if d.keys != nil {
-		running.Go(func() { d.keys.Run(ctx) })
-	}
-	if d.file != nil {
-		running.Go(func() { every(ctx, lookEvery, d.look) })
-	}
-	if d.shared != nil {
-		running.Go(func() { d.shared.run(ctx) })
-	}
-	every(ctx, sweepEvery, d.sweep)
-}
-
-func every(ctx context.Context, period time.Duration, do func()) {
-	ticker := time.NewTicker(period)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			do()
-		}
-	}
-}
-
-func (d *denials) sweep() {
-	d.rules.Sweep(time.Now())
-	if d.kept != nil {
-		d.metrics.RulesCurrent(fromSignals, d.rules.Count(fromSignals))
-	}
-}
-
-// look takes over the file when it has changed.
-func (d *denials) look() {
-	set, same, err := d.file.look()
-	if err == nil && set != nil {
-		err = d.rules.Set(fromFile, set)
-	}
-	switch {
-	case err != nil || set != nil:
-		d.changed(fromFile, set, 0, err)
-	case same:
-		d.metrics.RulesCurrent(fromFile, d.rules.Count(fromFile))
-	}
-}
-
-// deny puts rules in force that events made, and keeps them.
-func (d *denials) deny(ctx context.Context, rules []revoke.Rule) error {
-	if d.shared != nil {
-		err := d.shared.add(ctx, rules)
-		d.metrics.RulesAdded(fromRedis, d.rules.Count(fromRedis), err)
+	client, err := s.openRedis(c, rulesBlock, c.Revocation.Redis)
+	if err != nil {
 		return err
 	}
-	err := d.rules.Add(fromSignals, maxSignalRules, rules...)
-	if err == nil {
-		err = d.kept.add(rules)
+	s.denials.Share(client)
+	return nil
+}
+
+// reachRules reads the rules in Redis once, for commands.
+func reachRules(ctx context.Context, c *config.File, rules *revoke.Rules) (*denials.Shared, error) {
+	o, err := redisOptions(c, rulesBlock, c.Revocation.Redis)
+	if err != nil {
+		return nil, err
 	}
-	d.metrics.RulesAdded(fromSignals, d.rules.Count(fromSignals), err)
-	return err
+	return denials.Reach(ctx, o, rules)
 }

@@ -28,7 +28,7 @@ func newSharing(t *testing.T, gates int) *sharing {
 	s := &sharing{redis: miniredis.RunT(t)}
 	for range gates {
 		d := newDenying(t, sharedBlock(s.redis), nil)
-		eventually(t, "the rules to be read", func() bool { return d.gateway.stores.denials.rules.Complete() })
+		eventually(t, "the rules to be read", func() bool { return d.gateway.stores.denials.Rules().Complete() })
 		d.siege = besiege(d.fixture)
 		s.gates = append(s.gates, d)
 	}
@@ -39,7 +39,7 @@ func newSharing(t *testing.T, gates int) *sharing {
 func (d *denying) has(t *testing.T, n int) {
 	t.Helper()
 	began := time.Now()
-	eventually(t, strconv.Itoa(n)+" rules", func() bool { return d.gateway.stores.denials.rules.Len() == n })
+	eventually(t, strconv.Itoa(n)+" rules", func() bool { return d.gateway.stores.denials.Rules().Len() == n })
 	t.Logf("in force after %s", time.Since(began).Round(time.Millisecond))
 }
 
@@ -138,7 +138,7 @@ func TestRulesNeverSeen(t *testing.T) {
 	if err := server.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rules to be read", func() bool { return d.gateway.stores.denials.rules.Complete() })
+	eventually(t, "the rules to be read", func() bool { return d.gateway.stores.denials.Rules().Complete() })
 	wantPassed(t, d.sendToken(raw))
 }
 
@@ -148,7 +148,7 @@ func TestSignalsInRedis(t *testing.T) {
 	r := newReceivingWith(t, sharedBlock(server)+", ", "")
 	other := newDenying(t, sharedBlock(server), func(text string) string { return instead(t, text, "%[3]s", r.a.Identifier()) })
 	for _, d := range []*denying{r.denying, other} {
-		eventually(t, "the rules to be read", func() bool { return d.gateway.stores.denials.rules.Complete() })
+		eventually(t, "the rules to be read", func() bool { return d.gateway.stores.denials.Rules().Complete() })
 	}
 	raw := r.AT(changes{"sub": "alice"})
 	other.siege, r.siege = besiege(other.fixture), besiege(r.fixture)

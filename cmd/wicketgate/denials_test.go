@@ -199,7 +199,7 @@ func TestSignalsAreKept(t *testing.T) {
 	for _, torn := range []string{"", `{"iss":"https://a`} {
 		r := newReceiving(t, `, file: "`+kept+`"`)
 		if raw != "" {
-			if r.gateway.stores.denials.rules.Len() != 1 {
+			if r.gateway.stores.denials.Rules().Len() != 1 {
 				t.Error("forgotten over a restart")
 			}
 			continue

@@ -60,8 +60,8 @@ func (e *explainCommand) Run(a *app) error {
 	stores.statuses.Configure(compiled.statuses)
 	defer stores.statuses.Close()
 	if file.Revocation.Redis.On() {
-		if _, end, err := reachRules(a.ctx, file, stores.denials.rules); err == nil {
-			end() // they have been read; where they could not be, the answer says so
+		if shared, err := reachRules(a.ctx, file, stores.denials.Rules()); err == nil {
+			shared.Close() // they have been read; where they could not be, the answer says so
 		}
 	}
 	stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)

@@ -70,5 +70,5 @@ func welcome(c *config.File, state *tls.ConnectionState) error {
 	if state.VerifiedChains, err = state.PeerCertificates[0].Verify(o); err != nil || h.lists == nil {
 		return err
 	}
-	return h.lists.verify(*state)
+	return h.lists.Verify(*state)
 }

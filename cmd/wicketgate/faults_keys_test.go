@@ -101,6 +101,40 @@ func faultDownForHours(t *testing.T) {
 	})
 }
 
+// KEY-10: a key is withdrawn and no new one is used, so that nothing but the
+// refresh can tell.
+func faultWithdrawn(t *testing.T) {
+	issuers, upstream := faultIssuers(t, 1), faultUpstream(t)
+	issuers[0].Change(func(o *devissuer.Options) { o.MaxAge = 5 * time.Minute })
+	second, err := issuers[0].Add(devissuer.Key{Algorithm: "ES256"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newFaultLab(t, issuers, upstream, "", "")
+		time.Sleep(time.Second)
+		seen, unseen := l.good(0), l.good(0)
+		last := l.loaded(0)
+		l.send(seen, mustPass)
+		issuers[0].Withdraw(second)
+		other := l.mint(issuers[0], devissuer.Token{KeyID: "es256-1"})
+		for l.loaded(0).Equal(last) {
+			l.send(seen, mustPass)
+			l.send(other, mustPass)
+			time.Sleep(time.Second)
+		}
+		if after := l.loaded(0).Sub(last); after > 5*time.Minute*85/100 {
+			t.Errorf("refreshed after %s", after)
+		}
+		for range 100 {
+			l.send(seen, mustRefuse)
+			l.send(unseen, mustRefuse)
+			l.send(other, mustPass)
+		}
+		l.oracle.clean(t)
+	})
+}
+
 // What a fetch that takes its time does to requests, row KEY-11 shows.
 func faultRefreshAhead(t *testing.T) {
 	t.Run("KEY-11", rowKEY11)

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
@@ -235,6 +236,28 @@ func faultRestartAge(t *testing.T) {
 	})
 }
 
+// A step back that is no jump yet may still be more than the second for which
+// proofs are remembered beyond their time.
+func TestClockStepsBack(t *testing.T) {
+	f := newFixture(t, nil)
+	key := newClientKey(t, "ES256")
+	raw := f.bound(key, nil)
+	read, set := clock.Now(), time.Duration(0)
+	w := clock.NewWatch(func() (time.Time, time.Duration) { wall, mono := read(); return wall.Add(set), mono })
+	made := changes{"iat": time.Now().Unix()}
+	wantPassed(t, f.sendBound(key, raw, devissuer.Proof{Claims: made}))
+	for _, step := range []struct {
+		by   time.Duration
+		good bool
+	}{{0, true}, {-900 * time.Millisecond, true}, {time.Minute, true}, {-1500 * time.Millisecond, false}} {
+		set += step.by
+		f.gateway.lookAtClock(w)
+		if r := f.sendBound(key, raw, devissuer.Proof{Claims: made}); (r.StatusCode == http.StatusOK) != step.good {
+			t.Errorf("after %s a proof of before is answered with %d", step.by, r.StatusCode)
+		}
+	}
+}
+
 // faultClockSet sets the wall clock; how tokens and proofs fare is tried in
 // package validator, whose clock can be set.
 func faultClockSet(t *testing.T) {
@@ -242,9 +265,8 @@ func faultClockSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newFaultLab(t, issuers, upstream, "", "")
 		time.Sleep(time.Second)
-		w, set := newClockWatch(), time.Duration(0)
-		w.wall = func() time.Time { return time.Now().Add(set) }
-		w.look()
+		read, set := clock.Now(), time.Duration(0)
+		w := clock.NewWatch(func() (time.Time, time.Duration) { wall, mono := read(); return wall.Add(set), mono })
 		for n, step := range []struct {
 			by    time.Duration
 			jumps bool

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/crl"
 	"github.com/wicketgate/wicketgate/proxy/clientcert"
 )
 
@@ -19,7 +20,7 @@ import (
 type handshake struct {
 	config *tls.Config
 	ends   map[string]time.Time
-	lists  *revocations // nil for none
+	lists  *crl.Lists // nil for none
 }
 
 // readHandshake reads the files that tls names. The error has its place in the
@@ -53,13 +54,15 @@ func readHandshake(c *config.File) (*handshake, error) {
 	if c.TLS.ClientCRLFile == "" {
 		return h, nil
 	}
-	if h.lists, err = readRevocations(c.TLS.ClientCRLFile); err != nil {
+	blocks, err := readBlocks(c.TLS.ClientCRLFile, "X509 CRL")
+	if err == nil {
+		h.lists, err = crl.Parse(blocks)
+	}
+	if err != nil {
 		return nil, c.ErrorAt("tls.client_crl_file", err.Error())
 	}
-	for _, list := range h.lists.lists {
-		h.ends["client_crl"] = earlier(h.ends["client_crl"], list.NextUpdate)
-	}
-	h.config.VerifyConnection = h.lists.verify
+	h.ends["client_crl"] = h.lists.End()
+	h.config.VerifyConnection = h.lists.Verify
 	return h, nil
 }
 

@@ -87,7 +87,7 @@ func flights() int {
 }
 
 func faultR30(t *testing.T) {
-	a := newAsking(t, "cache: 0s, timeout: 300ms")
+	a := newAsking(t, "cache: 0s, timeout: 2s") // a busy machine is no fault
 	m := &mixed{a: a}
 	m.run(t, 40, 20, http.StatusOK, http.StatusUnauthorized)
 	http.DefaultClient.CloseIdleConnections()

@@ -79,7 +79,7 @@ func TestOpaqueIssuerWithoutKeys(t *testing.T) {
 			wantPassed(t, f.sendToken(raw))
 			f.wantUndecided(t, f.sendToken(f.AT(nil)), 1)
 			f.wantError(t, f.sendToken("unknown"), 1, http.StatusUnauthorized, "Bearer", "invalid_token")
-			command(t, "check", "--live", "--config", f.config).want(t, exitOK, "issuer a: no keys, so only its opaque tokens are good")
+			command(t, "check", "--live", "--config", f.config).want(t, exitOK, "WARN   issuer a: no keys: ", "nothing, if it gives opaque tokens only")
 		})
 	}
 	// Without introspection keys are needed, as ever.
@@ -134,12 +134,32 @@ func TestReloadWithCacheDir(t *testing.T) {
 		t.Error("the copies were moved")
 	}
 	f.rewrite(dir+"2", dir)
-	f.rewrite("refetch_interval: 1s}\n  - {name: b", "refetch_interval: 2s}\n  - {name: b") // A begins anew, from its copy
+	f.rewrite("refetch_interval: 1s}\n  - {name: b", "refetch_interval: 2s}\n  - {name: b") // A begins anew, with the keys it has
 	away(f.a)
 	f.gateway.tryReload("test")
 	wantPassed(t, f.sendToken(f.AT(nil)))
-	if got := seriesValue(t, f, `wicketgate_jwks_copies_total{issuer="a",result="restored"}`); got != "1" {
-		t.Errorf("%s copies restored", got)
+	if got := seriesValue(t, f, `wicketgate_jwks_copies_total{issuer="a",result="restored"}`); got != "0" {
+		t.Errorf("%s copies restored, though the keys were at hand", got)
+	}
+}
+
+// A folder that is gone costs the copies: the rules of a new file are in force
+// all the same.
+func TestReloadWithoutCacheDir(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "volume")
+	if err := os.Mkdir(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, func(text string) string { return text + fmt.Sprintf("cache_dir: %q\n", filepath.Join(parent, "keys")) })
+	wantPassed(t, f.sendToken(f.AT(nil)))
+	f.untilReady()
+	if err := os.RemoveAll(parent); err != nil {
+		t.Fatal(err)
+	}
+	f.rewrite("{name: any, path: /any/**}", "{name: any, path: /any/**, scopes: [more]}")
+	f.gateway.tryReload("test")
+	if r := f.sendToken(f.AT(nil)); r.StatusCode != http.StatusForbidden {
+		t.Errorf("status %d: the rules of before are in force\n%s", r.StatusCode, f.log)
 	}
 }
 

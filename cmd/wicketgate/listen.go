@@ -81,7 +81,7 @@ func (g *gateway) listen() (_ *servers, err error) {
 		Handler: g.adminHandler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: adminWrite,
 		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
 	}
-	if s.admin, err = g.bind(g.file.Admin.Listen, admin); err != nil || g.stores.denials.receiver == nil {
+	if s.admin, err = g.bind(g.file.Admin.Listen, admin); err != nil || g.stores.receiver == nil {
 		return s, err
 	}
 	s.signals, err = g.signalsServer()
@@ -142,7 +142,7 @@ func (s *servers) reloadCertificates(c *config.File) error {
 		s.metrics.Certificate(name, h.ends[name])
 	}
 	if h.lists != nil {
-		h.lists.stale = sync.OnceFunc(func() { // once a reload: a client can try as often as it likes
+		h.lists.OnStale = sync.OnceFunc(func() { // once a reload: a client can try as often as it likes
 			s.log.Warn("clients are turned away: an authority has no revocation list of today", zap.String("setting", "tls.client_crl_file"))
 		})
 	}

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/denials"
 	"github.com/wicketgate/wicketgate/validator/revoke"
 )
 
@@ -38,9 +37,9 @@ func (revokeCommand) Help() string {
 
 // ruleStore is where people keep deny rules.
 type ruleStore interface {
-	add(context.Context, revoke.Rule) error
-	remove(ctx context.Context, id string) (found bool, err error)
-	list(ctx context.Context, each func(id, rule string)) error
+	Add(context.Context, ...revoke.Rule) error
+	Remove(ctx context.Context, id string) (found bool, err error)
+	List(ctx context.Context, each func(id, rule string)) error
 }
 
 var (
@@ -67,9 +66,9 @@ func (r *revokeCommand) Run(a *app) error {
 	defer closeStore()
 	switch {
 	case r.List:
-		return store.list(a.ctx, func(id, rule string) { fmt.Fprintf(a.stdout, "%s %s\n", id, rule) })
+		return store.List(a.ctx, func(id, rule string) { fmt.Fprintf(a.stdout, "%s %s\n", id, rule) })
 	case r.Remove != "":
-		found, err := store.remove(a.ctx, r.Remove)
+		found, err := store.Remove(a.ctx, r.Remove)
 		if err == nil && !found {
 			err = errNoID
 		}
@@ -79,7 +78,7 @@ func (r *revokeCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := store.add(a.ctx, rule); err != nil {
+	if err := store.Add(a.ctx, rule); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s %s\n", rule.Name(), rule)
@@ -135,62 +134,14 @@ func dateOf(text string, now time.Time) (time.Time, error) {
 // openRules finds where the configuration has its rules.
 func openRules(ctx context.Context, file *config.File) (ruleStore, func(), error) {
 	if file.Revocation.Redis.On() {
-		shared, end, err := reachRules(ctx, file, revoke.New(fromRedis))
+		shared, err := reachRules(ctx, file, revoke.New(denials.FromRedis))
 		if err != nil {
 			return nil, nil, fmt.Errorf("revocation.redis: %w", err)
 		}
-		return redisRules{shared}, end, nil
+		return shared, shared.Close, nil
 	}
 	if file.Revocation.File == "" {
 		return nil, nil, errNoStore
 	}
-	return fileRules(file.Revocation.File), func() {}, nil
-}
-
-// fileRules is a file of deny rules that people write.
-type fileRules string
-
-func (f fileRules) add(_ context.Context, rule revoke.Rule) error {
-	if _, err := readRules(string(f)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err // a gate would not read what is added to that
-	}
-	return appendRules(string(f), 0o644, []revoke.Rule{rule})
-}
-
-func (f fileRules) list(_ context.Context, each func(id, rule string)) error {
-	file, err := openRegular(string(f))
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return revoke.Lines(file, func(r revoke.Rule) error {
-		each(r.Name(), r.String())
-		return nil
-	})
-}
-
-// remove keeps what people wrote beside the rules.
-func (f fileRules) remove(_ context.Context, id string) (bool, error) {
-	file, err := openRegular(string(f))
-	if err != nil {
-		return false, err
-	}
-	text, err := os.ReadFile(file.Name())
-	_ = file.Close()
-	if err != nil {
-		return false, err
-	}
-	var kept []byte
-	found := false
-	for line := range bytes.Lines(text) {
-		if rule, err := revoke.ParseRule(string(bytes.TrimSpace(line))); err == nil && rule.Name() == id {
-			found = true
-			continue
-		}
-		kept = append(kept, line...)
-	}
-	if !found {
-		return false, nil
-	}
-	return true, replaceFile(string(f), kept)
+	return denials.File(file.Revocation.File), func() {}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
 )
@@ -178,7 +179,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.stores.keys.Configure(compiled.sources)
 	g.stores.answers.Configure(compiled.asked)
 	g.stores.statuses.Configure(compiled.statuses)
-	g.stores.denials.use(compiled.signals)
+	g.stores.receiver.use(compiled.signals)
 	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.metrics.Insecure(file.Insecure())
 	g.gates.Set(compiled.table)
@@ -201,8 +202,11 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	changed := make(chan struct{}, 1)
 	var background sync.WaitGroup
 	background.Go(func() { g.stores.keys.Run(ctx) })
-	background.Go(func() { g.watchClock(ctx, newClockWatch()) })
-	background.Go(func() { g.stores.denials.run(ctx) })
+	background.Go(func() { g.watchClock(ctx, clock.NewWatch(clock.Now())) })
+	background.Go(func() { g.stores.denials.Run(ctx) })
+	if receiver := g.stores.receiver; receiver != nil {
+		background.Go(func() { receiver.keys.Run(ctx) })
+	}
 	if file := g.file; g.path != "" {
 		background.Go(func() {
 			// The error is that of ctx: there is nothing else to end it.

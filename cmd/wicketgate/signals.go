@@ -1,15 +1,18 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/jwks"
+	"github.com/wicketgate/wicketgate/validator/revoke"
 	"github.com/wicketgate/wicketgate/validator/signals"
 )
 
@@ -20,19 +23,31 @@ const shortestSecret = 16 // characters
 
 var errShortSecret = errors.New("wants a token of 16 characters or more")
 
-// receive makes the receiver of events.
-func (d *denials) receive(s config.Signals) {
-	o := signals.Options{Keep: s.Keep, Deny: d.deny}
+// receiver is the receiver of events, and what it needs to know who pushes.
+type receiver struct {
+	*signals.Receiver
+	keys        *jwks.Cache // of the transmitters
+	certificate atomic.Pointer[tls.Certificate]
+}
+
+// newReceiver makes the receiver of events whose rules go to deny; nil where none
+// are received.
+func newReceiver(s config.Signals, deny func(context.Context, []revoke.Rule) error, metrics *telemetry.Telemetry) *receiver {
+	if s.Listen == "" {
+		return nil
+	}
+	o := signals.Options{Keep: s.Keep, Deny: deny}
 	keys := jwks.Options{}
-	if d.metrics != nil {
-		o.OnReceived, keys.OnLoad = d.metrics.Signal, d.metrics.KeysLoaded
+	if metrics != nil {
+		o.OnReceived, keys.OnLoad = metrics.Signal, metrics.KeysLoaded
 	}
 	for _, t := range s.Transmitters {
 		o.Transmitters = append(o.Transmitters, signals.Transmitter{Issuer: t.Issuer, Audience: t.Audience, SubjectIssuers: t.SubjectIssuers})
 	}
-	d.keys = jwks.NewCache(keys)
-	o.Keys = d.keys
-	d.receiver = signals.New(o)
+	r := &receiver{keys: jwks.NewCache(keys)}
+	o.Keys = r.keys
+	r.Receiver = signals.New(o)
+	return r
 }
 
 // signalsPlan is what files say about the receiver, read at each reload.
@@ -78,32 +93,32 @@ func signalsOf(c *config.File) (*signalsPlan, error) {
 }
 
 // use puts what was read in force.
-func (d *denials) use(p *signalsPlan) {
+func (r *receiver) use(p *signalsPlan) {
 	if p == nil {
 		return
 	}
-	d.certificate.Store(p.certificate)
-	d.keys.Configure(p.sources)
-	d.receiver.Expect(p.secret)
+	r.certificate.Store(p.certificate)
+	r.keys.Configure(p.sources)
+	r.Expect(p.secret)
 }
 
 // signalsServer is a listener for nothing but events: no route of a resource
 // leads there, and from there none to a resource.
 func (g *gateway) signalsServer() (*server, error) {
 	mux := http.NewServeMux()
-	mux.Handle(signalsPath, g.stores.denials.receiver)
+	mux.Handle(signalsPath, g.stores.receiver)
 	h := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
 	}
 	one, err := g.bind(g.file.Revocation.Signals.Listen, h)
-	if err != nil || g.stores.denials.certificate.Load() == nil {
+	if err != nil || g.stores.receiver.certificate.Load() == nil {
 		return one, err
 	}
 	h.TLSConfig = &tls.Config{
 		MinVersion: tls.VersionTLS12, CipherSuites: cipherSuites(g.file),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return g.stores.denials.certificate.Load(), nil
+			return g.stores.receiver.certificate.Load(), nil
 		},
 	}
 	return one, nil

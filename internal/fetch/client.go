@@ -271,23 +271,46 @@ func filterAddress(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// nat64 is the prefix under which IPv4 addresses are reached by translation,
-// RFC 6052 section 2.1.
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+// carriers are prefixes of IPv6 addresses that stand for an IPv4 address, and
+// the octet at which that begins: translation (RFC 6052 section 2.1, RFC 8215),
+// 6to4 (RFC 3056 section 2) and the old compatible form (RFC 4291 section
+// 2.5.5.1).
+var carriers = [...]struct {
+	prefix netip.Prefix
+	at     int
+}{
+	{netip.MustParsePrefix("64:ff9b::/96"), 12},
+	{netip.MustParsePrefix("64:ff9b:1::/48"), 12},
+	{netip.MustParsePrefix("2002::/16"), 2},
+	{netip.MustParsePrefix("::/96"), 12},
+}
+
+// carried is the IPv4 address that a stands for, else a.
+func carried(a netip.Addr) netip.Addr {
+	if a = a.Unmap().WithZone(""); a.IsLoopback() {
+		return a
+	}
+	for _, c := range carriers {
+		if c.prefix.Contains(a) {
+			octets := a.As16()
+			return netip.AddrFrom4([4]byte(octets[c.at:]))
+		}
+	}
+	return a
+}
 
 // metadata holds the addresses of metadata services that no address class
 // covers.
 var metadata = [...]netip.Addr{
-	netip.MustParseAddr("fd00:ec2::254"),
-	netip.MustParseAddr("100.100.100.200"),
+	netip.MustParseAddr("fd00:ec2::254"),   // AWS
+	netip.MustParseAddr("fd20:ce::254"),    // Google
+	netip.MustParseAddr("168.63.129.16"),   // Azure
+	netip.MustParseAddr("100.100.100.200"), // Alibaba
+	netip.MustParseAddr("192.0.0.192"),     // Oracle
 }
 
 func isForbidden(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	if nat64.Contains(a) {
-		low := a.As16()
-		a = netip.AddrFrom4([4]byte(low[12:]))
-	}
+	a = carried(a)
 	for _, m := range metadata {
 		if a == m {
 			return true

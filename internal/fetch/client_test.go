@@ -191,6 +191,9 @@ func TestForbiddenAddresses(t *testing.T) {
 		"169.254.0.1": true, "169.254.169.254": true, "::ffff:169.254.169.254": true, "64:ff9b::a9fe:a9fe": true,
 		"fd00:ec2::254": true, "100.100.100.200": true, "fe80::1%eth0": true, "ff02::1": true, "239.1.2.3": true,
 		"0.0.0.0": true, "::": true, "255.255.255.255": true,
+		"fd20:ce::254": true, "168.63.129.16": true, "192.0.0.192": true, "::ffff:100.100.100.200": true, "64:ff9b::6464:64c8": true,
+		"64:ff9b:1::a9fe:a9fe": true, "2002:a9fe:a9fe::1": true, "::a9fe:a9fe": true, "64:ff9b::": true, "2002:e001:203::": true,
+		"2002:808:808::1": false, "64:ff9b:1::a00:1": false, "::a00:1": false,
 		"127.0.0.1": false, "::1": false, "10.0.0.1": false, "192.168.1.1": false, "fd00::1": false,
 		"8.8.8.8": false, "64:ff9b::808:808": false, "100.100.100.201": false,
 	} {

@@ -28,7 +28,8 @@ type Limits struct {
 	DefaultFresh       time.Duration // when the source does not say
 	MaxStale           time.Duration // how old a value may get while loads fail; never less than it is fresh
 
-	MinGap                 time.Duration // between two forced loads
+	MinGap                 time.Duration // between two loads that Newer starts
+	AgainGap               time.Duration // between two loads that Again starts
 	MinBackoff, MaxBackoff time.Duration // between failed loads, doubled each time, ±20 %; default 1 s and 30 s
 
 	OnLoad func(took time.Duration, err error) // told of each load before anybody waiting for it goes on; may be nil
@@ -41,9 +42,10 @@ type Resource[T any] struct {
 	limits Limits
 	state  atomic.Pointer[state[T]]
 
-	mu     sync.Mutex // guards flight, forced, and the replacing of state
+	mu     sync.Mutex // guards flight, forced, again, and the replacing of state
 	flight *flight[T]
-	forced time.Time // start of the last forced load
+	forced time.Time // start of the last load of Newer
+	again  time.Time // of Again
 }
 
 // state is what the loads so far came to. It is never changed, only replaced.
@@ -150,7 +152,7 @@ func (r *Resource[T]) join(seen *state[T]) *flight[T] {
 // it was held back. loaded is the start of the load that brought value. Without
 // a new value, value and loaded are those of Peek.
 func (r *Resource[T]) Newer(ctx context.Context) (value T, loaded time.Time, asked bool, err error) {
-	f := r.force()
+	f := r.force(&r.forced, r.limits.MinGap)
 	if f == nil {
 		value, loaded, _ = r.Peek()
 		return value, loaded, false, nil
@@ -162,29 +164,27 @@ func (r *Resource[T]) Newer(ctx context.Context) (value T, loaded time.Time, ask
 	return value, f.began, true, nil
 }
 
-// Again is Newer for a caller who holds himself back: MinGap does not count for
-// it, and it does not count for MinGap. Without a new value, value is that of
+// Again is Newer for those who have another reason to ask, with a gap of its own:
+// neither takes anything from the other. Without a new value, value is that of
 // Peek.
-func (r *Resource[T]) Again(ctx context.Context) (T, error) {
-	r.mu.Lock()
-	if r.flight == nil {
-		r.start()
+func (r *Resource[T]) Again(ctx context.Context) (value T) {
+	if f := r.force(&r.again, r.limits.AgainGap); f != nil {
+		if value, err := f.wait(ctx); err == nil {
+			return value
+		}
 	}
-	f := r.flight
-	r.mu.Unlock()
-	value, err := f.wait(ctx)
-	if err != nil {
-		value, _, _ = r.Peek()
-	}
-	return value, err
+	value, _, _ = r.Peek()
+	return value
 }
 
-func (r *Resource[T]) force() *flight[T] {
+// force returns the load under way, or starts one if the last such load, whose
+// start is in last, began at least gap ago. Else it returns nil.
+func (r *Resource[T]) force(last *time.Time, gap time.Duration) *flight[T] {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if r.flight == nil && (r.forced.IsZero() || now.Sub(r.forced) >= r.limits.MinGap) {
-		r.forced = now
+	if r.flight == nil && (last.IsZero() || now.Sub(*last) >= gap) {
+		*last = now
 		r.start()
 	}
 	return r.flight

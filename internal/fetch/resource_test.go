@@ -445,19 +445,19 @@ func TestRestoreFresh(t *testing.T) {
 	})
 }
 
-// Again neither waits for the gap between forced loads nor uses it up.
+// Again and Newer take nothing from each other's gap.
 func TestAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{}
-		r := New(s.load, Limits{DefaultFresh: time.Hour, MinGap: 10 * time.Second})
+		r := New(s.load, Limits{DefaultFresh: time.Hour, MinGap: 10 * time.Second, AgainGap: time.Minute})
 		for n, step := range []struct {
 			again, asked bool
-		}{{false, true}, {true, true}, {false, false}, {true, true}} {
+			wait         time.Duration
+		}{{false, true, 0}, {true, true, 0}, {false, false, 0}, {true, false, 0}, {false, true, 10 * time.Second}, {true, false, 49 * time.Second}, {true, true, time.Second}} {
+			time.Sleep(step.wait)
 			before := s.loads.Load()
 			if step.again {
-				if _, err := r.Again(t.Context()); err != nil {
-					t.Error(err)
-				}
+				r.Again(t.Context())
 			} else if _, _, _, err := r.Newer(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -465,17 +465,28 @@ func TestAgain(t *testing.T) {
 				t.Errorf("step %d: %d loads", n, got)
 			}
 		}
-		time.Sleep(10 * time.Second)
-		if _, err := r.Again(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if _, _, asked, _ := r.Newer(t.Context()); !asked {
-			t.Error("the gap was used up")
-		}
 		s.down.Store(true)
+		time.Sleep(time.Minute)
 		held, _, _ := r.Peek()
-		if got, err := r.Again(t.Context()); err == nil || got != held {
-			t.Errorf("%v, %v, want what is held", got, err)
+		if got := r.Again(t.Context()); got != held {
+			t.Errorf("%v, want what is held", got)
+		}
+	})
+}
+
+// Who asks and goes away takes the load from nobody who comes while it is on
+// its way.
+func TestAgainLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{takes: 3 * time.Second}
+		r := New(s.load, Limits{DefaultFresh: time.Hour, AgainGap: time.Minute})
+		gone, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		if got := r.Again(gone); got != 0 {
+			t.Errorf("got %v before anything was loaded", got)
+		}
+		if got := r.Again(t.Context()); got == 0 || s.loads.Load() != 1 {
+			t.Errorf("got %v after %d loads", got, s.loads.Load())
 		}
 	})
 }

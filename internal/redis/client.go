@@ -31,6 +31,7 @@ const (
 	shortest = 100 * time.Millisecond // pause between two attempts, doubled each time
 	longest  = time.Second
 	interval = time.Second // between two looks at a connection that works
+	thorough = 10          // of so many looks one is at the server's settings and clock too
 )
 
 // What is read of one answer at most.
@@ -175,15 +176,19 @@ func rest(ctx context.Context, pause time.Duration) {
 func (c *Client) watch(s *session) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	for {
+	for looks := 1; ; looks++ {
 		select {
 		case <-ticker.C:
 		case <-c.wake:
 		case <-c.ctx.Done():
 			return ErrClosed
 		}
-		if err := s.look(c.ctx); err != nil {
-			return err
+		err := s.look(c.ctx)
+		if err == nil && looks%thorough == 0 {
+			err = s.judge(c.ctx)
+		}
+		if err != nil {
+			return plain(err)
 		}
 		c.note(nil, s.warning())
 	}

@@ -18,8 +18,8 @@ func (s *session) replayKey(bucket int, name string) string {
 
 // First remembers key for ttl and reports true unless it is remembered
 // already, in one atomic step. since is the second in which the memory that
-// answered began: it cannot know of a use before that, so the caller must
-// refuse what may have been used by then.
+// answered began, by our clock: it cannot know of a use before that, so the
+// caller must refuse what may have been used by then.
 //
 // The order matters. SET comes before the epoch is read, over the same
 // connection: a memory that is lost between the two answers with its new epoch,
@@ -41,9 +41,9 @@ func (c *Client) First(ctx context.Context, key [32]byte, ttl time.Duration) (fi
 		}
 		epoch, err := answers[1].ToString()
 		if rueidis.IsRedisNil(err) {
-			since, err = s.begin(ctx, s.epochs[bucket])
+			since, err = s.begin(ctx, bucket)
 		} else if err == nil {
-			since, err = second(epoch)
+			since, err = s.second(bucket, epoch)
 		}
 		if err == nil && !s.trusted() {
 			return ErrUnavailable // answered over a connection nobody judged yet

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -97,24 +98,66 @@ func TestFirstUseOnly(t *testing.T) {
 }
 
 // A memory that lost everything says that it begins now, whoever asks first.
+// What its clock shows is another matter: proofs are dated by clocks like ours.
 func TestForgettingIsTold(t *testing.T) {
+	for name, off := range map[string]time.Duration{"right": 0, "behind": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			server := miniredis.RunT(t)
+			clock := time.Now().Add(off)
+			server.SetTime(clock)
+			if err := server.Set("wicketgate:replay:{0}:epoch", fmt.Sprint("unknown ", clock.Unix()-600)); err != nil {
+				t.Fatal(err)
+			}
+			c := open(t, Options{Addresses: []string{server.Addr()}})
+			connected(t, c)
+			now := func(id string) time.Duration {
+				t.Helper()
+				first, since, err := c.First(context.Background(), used(id), time.Minute)
+				if err != nil || !first {
+					t.Fatalf("%v, %v", first, err)
+				}
+				return time.Since(since)
+			}
+			if age := now("a"); age < 10*time.Minute || age > 11*time.Minute {
+				t.Errorf("began %s ago", age)
+			}
+			server.FlushAll()
+			if age := now("a"); age < 0 || age > time.Minute {
+				t.Errorf("forgot %s ago", age)
+			}
+			if age := now("b"); age < 0 || age > time.Minute {
+				t.Errorf("forgot %s ago, says the next answer", age)
+			}
+		})
+	}
+}
+
+// A clock that goes wrong, or a setting that somebody changes, is seen although
+// the connection holds.
+func TestLooksAgainAtTheServer(t *testing.T) {
 	server := miniredis.RunT(t)
 	c := open(t, Options{Addresses: []string{server.Addr()}})
 	connected(t, c)
-	began := time.Unix(1_000_000_000, 0)
-	server.SetTime(began)
-	server.FlushAll()
-	if _, since, err := c.First(context.Background(), used("a"), time.Minute); err != nil || !since.Equal(began) {
-		t.Fatalf("since %v, %v", since, err)
+	was := c.current.Load().behind[0].Load()
+	server.SetTime(time.Now().Add(-time.Hour))
+	until(t, "the clock is looked at", func() bool {
+		c.awake() // instead of ten seconds
+		return c.current.Load().behind[0].Load() > was+int64(time.Minute)
+	})
+}
+
+// Of a cluster the warning tells, whichever server it is about.
+func TestAnyUnfitServerIsTold(t *testing.T) {
+	s := newSession(&Options{Cluster: true})
+	for bucket := range s.epochs {
+		policy := "noeviction"
+		if bucket == 7 {
+			policy = "allkeys-lru"
+		}
+		s.assess(bucket, "100", policy, 0)
 	}
-	server.SetTime(began.Add(time.Hour))
-	if _, since, err := c.First(context.Background(), used("b"), time.Minute); err != nil || !since.Equal(began) {
-		t.Errorf("an hour later: since %v, %v", since, err)
-	}
-	server.FlushAll()
-	first, since, err := c.First(context.Background(), used("a"), time.Minute)
-	if err != nil || !first || !since.Equal(began.Add(time.Hour)) {
-		t.Errorf("after it forgot: %v, since %v, %v", first, since, err)
+	if w := s.warning(); !strings.Contains(w, "allkeys-lru") {
+		t.Errorf("warning %q", w)
 	}
 }
 

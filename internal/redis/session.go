@@ -28,11 +28,12 @@ type session struct {
 	options *Options
 	epochs  []string // the key of each bucket's epoch
 
-	dials   atomic.Int64 // connections made to servers that hold data
-	checked atomic.Int64 // the value of dials at which all epochs were judged
+	dials   atomic.Int64   // connections made to servers that hold data
+	checked atomic.Int64   // the value of dials at which all epochs were judged
+	behind  []atomic.Int64 // nanoseconds that the clock of each bucket's server is behind ours; 0 where it is ahead
 
 	mu    sync.Mutex // guards what follows
-	unfit string
+	unfit []string   // for each bucket, what makes its server so
 	conns map[*connection]struct{}
 	peers map[string]bool // remote addresses of sentinels
 }
@@ -43,6 +44,7 @@ func newSession(o *Options) *session {
 	for i := range parts(o.Cluster) {
 		s.epochs = append(s.epochs, s.replayKey(i, "epoch"))
 	}
+	s.behind, s.unfit = make([]atomic.Int64, len(s.epochs)), make([]string, len(s.epochs))
 	return s
 }
 
@@ -231,7 +233,7 @@ func (s *session) look(ctx context.Context) error {
 			return s.judge(ctx)
 		}
 		if err != nil {
-			return plain(err)
+			return err
 		}
 	}
 	if !s.trusted() {
@@ -253,12 +255,13 @@ local function info(section)
 end
 local run = string.match(info('server'), 'run_id:(%w+)') or 'unknown'
 local memory = info('memory')
+local now = redis.call('TIME')
 local epoch = redis.call('GET', KEYS[1])
 if not epoch or string.match(epoch, '^%S+') ~= run then
-  epoch = run .. ' ' .. redis.call('TIME')[1]
+  epoch = run .. ' ' .. now[1]
   redis.call('SET', KEYS[1], epoch)
 end
-return {epoch, string.match(memory, 'maxmemory:(%d+)') or '?', string.match(memory, 'maxmemory_policy:([%w-]+)') or '?', redis.call('TIME')[1]}
+return {epoch, string.match(memory, 'maxmemory:(%d+)') or '?', string.match(memory, 'maxmemory_policy:([%w-]+)') or '?', now[1], now[2]}
 `
 
 // judge has every epoch begun anew where it must be, until no connection was
@@ -268,8 +271,8 @@ func (s *session) judge(ctx context.Context) error {
 	defer cancel()
 	for range 5 {
 		dials := s.dials.Load()
-		for _, key := range s.epochs {
-			if _, err := s.begin(ctx, key); err != nil {
+		for bucket := range s.epochs {
+			if _, err := s.begin(ctx, bucket); err != nil {
 				return err
 			}
 		}
@@ -281,48 +284,60 @@ func (s *session) judge(ctx context.Context) error {
 	return errors.New("redis: connections do not hold")
 }
 
-// begin returns since when the memory behind one epoch remembers.
-func (s *session) begin(ctx context.Context, key string) (time.Time, error) {
-	answer, err := s.client.Do(ctx, s.client.B().Eval().Script(begin).Numkeys(1).Key(key).Build()).AsStrSlice()
+// begin returns since when the memory of one bucket remembers, by our clock.
+func (s *session) begin(ctx context.Context, bucket int) (time.Time, error) {
+	answer, err := s.client.Do(ctx, s.client.B().Eval().Script(begin).Numkeys(1).Key(s.epochs[bucket]).Build()).AsStrSlice()
 	if err != nil {
 		return time.Time{}, err
 	}
-	if len(answer) != 4 {
+	if len(answer) != 5 {
 		return time.Time{}, errOdd
 	}
-	s.assess(answer[1], answer[2], answer[3])
-	return second(answer[0])
+	seconds, errS := strconv.ParseInt(answer[3], 10, 64)
+	micros, errM := strconv.ParseInt(answer[4], 10, 64)
+	if errS != nil || errM != nil {
+		return time.Time{}, errOdd
+	}
+	s.assess(bucket, answer[1], answer[2], time.Since(time.Unix(seconds, micros*1000)))
+	return s.second(bucket, answer[0])
 }
 
-// second reads the time of an epoch.
-func second(epoch string) (time.Time, error) {
+// second reads the time of an epoch. Proofs are dated by clocks like ours: a
+// server whose clock is behind would claim to remember what came before.
+func (s *session) second(bucket int, epoch string) (time.Time, error) {
 	_, text, _ := strings.Cut(epoch, " ")
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || seconds <= 0 {
 		return time.Time{}, errOdd
 	}
-	return time.Unix(seconds, 0), nil
+	return time.Unix(seconds, s.behind[bucket].Load()), nil
 }
 
-// assess notes what makes the server unfit to remember.
-func (s *session) assess(maxMemory, policy, now string) {
+// assess notes what makes the server unfit to remember, and how far its clock is
+// behind ours.
+func (s *session) assess(bucket int, maxMemory, policy string, behind time.Duration) {
+	s.behind[bucket].Store(int64(max(behind, 0)))
 	unfit := ""
-	seconds, _ := strconv.ParseInt(now, 10, 64)
-	switch off := time.Since(time.Unix(seconds, 0)); {
+	switch {
 	case policy == "?":
 		unfit = "INFO is refused, so nobody knows whether it evicts or was restarted from a copy"
 	case policy != "noeviction" && maxMemory != "0":
 		unfit = "maxmemory-policy is " + policy + ": used proofs may be evicted and pass again; set noeviction"
-	case off > 3*time.Second || off < -2*time.Second:
+	case behind.Abs() > 2*time.Second:
 		unfit = "its clock and ours differ by more than two seconds"
 	}
 	s.mu.Lock()
-	s.unfit = unfit
+	s.unfit[bucket] = unfit
 	s.mu.Unlock()
 }
 
 func (s *session) warning() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unfit
+	for _, unfit := range s.unfit {
+		if unfit != "" {
+			return unfit
+		}
+	}
+	return ""
 }

@@ -150,7 +150,7 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if subtle.ConstantTimeCompare([]byte(key.Thumbprint()), []byte(jkt)) != 1 {
 		return "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
-	said, err := v.judge(proof, cred, digest, now)
+	said, err := v.judge(proof, cred, digest, jkt, now)
 	if err != nil {
 		return "", err
 	}
@@ -167,7 +167,7 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if !first {
 		return "", refuse(token.ReasonDPoPReplay)
 	}
-	v.options.Horizon.took(said.issued)
+	v.options.Horizon.took(jkt, said.issued)
 	if v.options.OnSkew != nil {
 		v.options.OnSkew(said.issued.Sub(now))
 	}
@@ -241,7 +241,7 @@ type statement struct {
 // judge holds the claims against the request: RFC 9449 section 4.3, checks 3
 // and 8 to 12. The nonce comes before the time: a proof for which both have run
 // out is one that its client should make again.
-func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]byte, now time.Time) (said statement, err error) {
+func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]byte, jkt string, now time.Time) (said statement, err error) {
 	note(cred, p)
 	id, ok := text(p, "jti")
 	if !ok || id == "" || len(id) > maxID {
@@ -266,7 +266,7 @@ func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]
 	if !ok {
 		return said, refuse(token.ReasonDPoPTime)
 	}
-	if issued.Before(v.options.Since) && !said.nonce.own || v.options.Horizon.hides(issued) {
+	if issued.Before(v.options.Since) && !said.nonce.own || v.options.Horizon.hides(jkt, issued) {
 		return said, tooEarly(cred)
 	}
 	said.id, said.issued = id, issued

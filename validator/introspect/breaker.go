@@ -30,6 +30,7 @@ type breaker struct {
 	failures int        // in a row
 	window   [windowSeconds]second
 	open     bool
+	works    bool      // a question was answered since it opened last
 	until    time.Time // no question before it
 	probing  bool      // the one question is under way
 	probed   time.Time // when it began
@@ -106,6 +107,7 @@ const (
 	answered verdict = iota // the server works, whatever it said
 	failed
 	refusedUs // it will go on to refuse: the breaker opens at once
+	forbidden // the same, unless it works: then something before it dislikes the token, which anybody may have sent
 	unasked   // it never came to the question
 )
 
@@ -124,11 +126,12 @@ func (b *breaker) settle(now time.Time, v verdict, hold time.Duration) {
 		if b.note(now, false); b.open {
 			b.window = [windowSeconds]second{}
 		}
-		b.failures, b.open = 0, false
-	case refusedUs, failed:
+		b.failures, b.open, b.works = 0, false, true
+	case refusedUs, forbidden, failed:
 		b.failures++
-		if half := b.note(now, true); b.open || half || v == refusedUs || b.failures >= failuresToOpen {
-			b.open = true
+		atOnce := v == refusedUs || v == forbidden && !b.works
+		if half := b.note(now, true); b.open || half || atOnce || b.failures >= failuresToOpen {
+			b.open, b.works = true, false
 			hold = max(hold, pause)
 		}
 		if until := now.Add(hold); until.After(b.until) {

@@ -56,6 +56,38 @@ func TestRetry(t *testing.T) {
 	})
 }
 
+// TestForbidden: a firewall before the server may dislike a token, and whoever
+// sends that keeps nobody else's from being asked about. A server that has
+// answered nobody yet refuses us.
+func TestForbidden(t *testing.T) {
+	refusal := &fetch.StatusError{Code: http.StatusForbidden}
+	for name, works := range map[string]bool{"works": true, "never answered": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, e := newTest(t, Server{})
+				if works {
+					want(t, c, "first", "")
+				}
+				before := e.asked()
+				e.say("", refusal)
+				want(t, c, "odd", token.ReasonIntrospectionUnavailable)
+				e.say(`{"active":true}`, nil)
+				if !works {
+					want(t, c, "raw", token.ReasonIntrospectionUnavailable)
+					wantAsked(t, e, before+1)
+					return
+				}
+				want(t, c, "raw", "")
+				e.say("", refusal)
+				for i := range 2 * failuresToOpen {
+					want(t, c, fmt.Sprint(i), token.ReasonIntrospectionUnavailable)
+				}
+				wantAsked(t, e, failuresToOpen) // half of so many have failed
+			})
+		})
+	}
+}
+
 // TestProbeOnce: the question that finds out whether a server is back is not
 // asked again.
 func TestProbeOnce(t *testing.T) {

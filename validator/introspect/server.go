@@ -205,8 +205,10 @@ func judgeFailure(err error) (verdict, string, time.Duration) {
 		return failed, TimedOut, 0
 	case !found:
 		return failed, Unavailable, 0
-	case status.Code == http.StatusUnauthorized || status.Code == http.StatusForbidden:
+	case status.Code == http.StatusUnauthorized:
 		return refusedUs, Denied, 0
+	case status.Code == http.StatusForbidden:
+		return forbidden, Denied, 0
 	case status.Code == http.StatusTooManyRequests || status.Code == http.StatusServiceUnavailable:
 		return failed, Unavailable, min(status.RetryAfter, longestWait)
 	}

@@ -23,6 +23,10 @@ type Remote interface {
 	First(ctx context.Context, key [32]byte, ttl time.Duration) (first bool, since time.Time, err error)
 }
 
+// apart is how much longer an identifier is remembered for those who share the
+// Remote: one whose clock is behind ours takes it until so much later.
+const apart = 5 * time.Second
+
 // doubt is how much the clocks of a client, of this process and of a Remote may
 // differ before an identifier dated ahead slips past the beginning of a memory.
 const doubt = time.Second
@@ -54,7 +58,7 @@ func (s *Shared) First(ctx context.Context, owner, id string, made time.Time, tt
 			return false, err
 		}
 	}
-	first, since, err := s.remote.First(ctx, sha256.Sum256(prefixed(make([]byte, 0, 512), owner, id)), ttl)
+	first, since, err := s.remote.First(ctx, sha256.Sum256(prefixed(make([]byte, 0, 512), owner, id)), ttl+apart)
 	switch {
 	case err == nil && !first:
 		return false, nil

@@ -13,9 +13,11 @@ type board struct {
 	used  map[[32]byte]bool
 	since time.Time
 	err   error
+	ttl   time.Duration // of the last
 }
 
-func (b *board) First(_ context.Context, key [32]byte, _ time.Duration) (bool, time.Time, error) {
+func (b *board) First(_ context.Context, key [32]byte, ttl time.Duration) (bool, time.Time, error) {
+	b.ttl = ttl
 	if b.err != nil {
 		return false, time.Time{}, b.err
 	}
@@ -65,6 +67,17 @@ func TestSharedRefusesWhatNobodyRemembers(t *testing.T) {
 	b.forget(at(10)) // it comes back empty
 	asked{"a", at(5), false, ErrForgotten}.of(t, s)
 	asked{"c", at(12), true, nil}.of(t, s)
+}
+
+// A process whose clock is five seconds behind takes a proof five seconds after
+// it was too old here.
+func TestSharedRemembersForOthers(t *testing.T) {
+	b := &board{}
+	b.forget(start)
+	asked{"a", at(5), true, nil}.of(t, NewShared(b))
+	if b.ttl < time.Minute+5*time.Second {
+		t.Errorf("remembered for %s", b.ttl)
+	}
 }
 
 // What a process saw by itself stays used across an outage and the return of

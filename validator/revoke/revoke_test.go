@@ -2,6 +2,9 @@ package revoke
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +111,68 @@ func TestRulesOfOneKind(t *testing.T) {
 	old.IssuedAt = noon.Add(-2 * time.Hour)
 	if members, denied := r.Denies(old, noon.Add(3*time.Hour)); !denied || members.String() != "sub, issued_before" {
 		t.Error("the sweep takes a rule that has not ended")
+	}
+}
+
+// TestManyRulesOfOneKind would not end in time if rules with the same texts were
+// looked at one by one. Each takes other tokens than the rest, for another time.
+func TestManyRulesOfOneKind(t *testing.T) {
+	const many = 300_000
+	s := NewSet()
+	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Second) }
+	for i := range many {
+		s.add(Rule{Issuer: issuer, Subject: "s", IssuedBefore: at(-i), Until: at(i + 1)})
+	}
+	r := New("one")
+	if err := r.Set("one", s); err != nil || r.Len() != many {
+		t.Fatalf("%d rules, %v", r.Len(), err)
+	}
+	one := caller
+	for _, i := range []int{0, 1, 77_777, many - 1} {
+		one.IssuedAt = at(-i - 1)
+		_, before := r.Denies(one, at(i))
+		_, after := r.Denies(one, at(i+1))
+		if !before || after {
+			t.Errorf("rule %d: denied %t until its end, %t after that", i, before, after)
+		}
+	}
+	if r.Sweep(at(many / 2)); r.Len() != many-many/2 {
+		t.Errorf("%d rules after half have ended", r.Len())
+	}
+}
+
+// TestRulesOfOneKindInAnyOrder holds that what is left of rules with the same
+// texts denies what all of them would, one by one.
+func TestRulesOfOneKindInAnyOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		var rules []Rule
+		s := NewSet()
+		for range 1 + random.IntN(12) {
+			one := Rule{Issuer: issuer, Subject: "s", IssuedBefore: noon.Add(time.Duration(random.IntN(6)) * time.Hour), Until: noon.Add(time.Duration(random.IntN(6)) * time.Hour)}
+			if random.IntN(8) == 0 {
+				one.IssuedBefore = time.Time{}
+			}
+			if random.IntN(8) == 0 {
+				one.Until = time.Time{}
+			}
+			rules = append(rules, one)
+			s.add(one)
+		}
+		for issued := range 7 {
+			for now := range 7 {
+				token, at := caller, noon.Add(time.Duration(now)*time.Hour)
+				token.IssuedAt = noon.Add(time.Duration(issued)*time.Hour - time.Minute)
+				want := slices.ContainsFunc(rules, func(r Rule) bool {
+					return !r.Over(at) && (r.IssuedBefore.IsZero() || token.IssuedAt.Before(r.IssuedBefore))
+				})
+				for name, set := range map[string]*Set{"added": s, "put together": NewSet().with(s, at.UnixMicro())} {
+					if _, got := set.denies(&token, token.IssuedAt.UnixMicro(), at.UnixMicro()); got != want {
+						t.Fatalf("%s, issued %d, now %d: denied %t, want %t by %v", name, issued, now, got, want, rules)
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -268,4 +333,13 @@ func FuzzParseRule(f *testing.F) {
 			t.Fatalf("%s denies what it names: %t", r, found)
 		}
 	})
+}
+
+// TestNamesAreArguments wants names that a command line takes for no flag.
+func TestNamesAreArguments(t *testing.T) {
+	for i := range 1000 {
+		if name := (Rule{Issuer: "https://as.example.com", ID: strconv.Itoa(i)}).Name(); len(name) != 24 || strings.Trim(name, "0123456789abcdef") != "" {
+			t.Fatal(name)
+		}
+	}
 }

@@ -9,7 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -164,7 +164,7 @@ func (r Rule) String() string {
 // Name tells a rule from every other: it is made from what the rule says.
 func (r Rule) Name() string {
 	sum := sha256.Sum256([]byte(r.String()))
-	return base64.RawURLEncoding.EncodeToString(sum[:12])
+	return hex.EncodeToString(sum[:12]) // what begins with - would be taken for a flag
 }
 
 // Over reports whether the rule has ended.

@@ -1,6 +1,7 @@
 package revoke
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -75,43 +76,75 @@ func microseconds(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-func (s span) covers(o span) bool { return s.before >= o.before && s.until >= o.until }
+func (s span) takes(issued, now int64) bool { return issued < s.before && now < s.until }
 
 // entry is the rules with the same texts: of two where one takes all the other
-// takes, and longer, only that one.
+// takes, and longer, only that one. So of those that are left one that takes more
+// ends sooner, and many cost no more to look at than few.
 type entry struct {
-	span
-	more []span
+	one  span
+	many []span // all of them, where there are several: dates fall, ends rise
 }
 
-func (e entry) with(s span) entry {
-	if e.covers(s) || slices.ContainsFunc(e.more, func(o span) bool { return o.covers(s) }) {
-		return e
+func (e *entry) len() int { return max(1, len(e.many)) }
+
+func (e *entry) spans() []span {
+	if len(e.many) > 0 {
+		return e.many
 	}
-	kept := []span{s}
-	for _, o := range append([]span{e.span}, e.more...) {
-		if !s.covers(o) {
-			kept = append(kept, o)
-		}
-	}
-	return entry{kept[0], kept[1:]}
+	return []span{e.one}
 }
 
-// live is e without what has ended, if anything is left.
-func (e entry) live(now int64) (entry, bool) {
-	var kept []span
-	for _, o := range append([]span{e.span}, e.more...) {
-		if now < o.until {
-			kept = append(kept, o)
-		}
+func entryOf(spans []span) entry {
+	if len(spans) == 1 {
+		return entry{one: spans[0]}
 	}
-	if len(kept) == 0 {
-		return entry{}, false
-	}
-	return entry{kept[0], kept[1:]}, true
+	return entry{many: spans}
 }
 
-func (s span) takes(issued, now int64) bool { return issued < s.before && now < s.until }
+// from finds the first of spans, of which dates fall, that takes no token issued
+// at date or later.
+func from(spans []span, date int64) int {
+	at, _ := slices.BinarySearchFunc(spans, date, func(s span, date int64) int { return cmp.Compare(date, s.before) })
+	return at
+}
+
+func (e *entry) with(s span) entry {
+	spans := e.spans()
+	at := from(spans, s.before)
+	switch {
+	case at > 0 && spans[at-1].until >= s.until:
+		return *e
+	case at < len(spans) && spans[at].before == s.before && spans[at].until >= s.until:
+		return *e
+	}
+	end := at
+	for end < len(spans) && spans[end].until <= s.until {
+		end++
+	}
+	return entryOf(slices.Replace(spans, at, end, s))
+}
+
+// live is what has not ended.
+func (e *entry) live(now int64) []span {
+	spans := e.spans()
+	for len(spans) > 0 && now >= spans[0].until {
+		spans = spans[1:]
+	}
+	return spans
+}
+
+// takes finds the rule that takes a token longest of those that take it.
+func (e *entry) takes(issued, now int64) (span, bool) {
+	if len(e.many) == 0 {
+		return e.one, e.one.takes(issued, now)
+	}
+	at := from(e.many, issued)
+	if at == 0 {
+		return span{}, false
+	}
+	return e.many[at-1], e.many[at-1].takes(issued, now)
+}
 
 // shape is the rules of one issuer that name the same members, so that one
 // look finds those for a token, however many there are.
@@ -165,27 +198,24 @@ func (s *Set) put(issuer string, members Members, k key, one span) {
 	entries := shapes[at].entries
 	old, found := entries[k]
 	if !found {
-		entries[k] = entry{span: one}
+		entries[k] = entry{one: one}
 		s.length++
 		return
 	}
 	now := old.with(one)
-	s.length += len(now.more) - len(old.more)
+	s.length += now.len() - old.len()
 	entries[k] = now
 }
 
 // with is a new Set with what both hold, less what has ended.
 func (s *Set) with(o *Set, now int64) *Set {
 	all := NewSet()
-	for _, from := range [...]*Set{s, o} {
-		for issuer, shapes := range from.issuers {
+	for _, each := range [...]*Set{s, o} {
+		for issuer, shapes := range each.issuers {
 			for _, f := range shapes {
 				for k, e := range f.entries {
-					if e, left := e.live(now); left {
-						all.put(issuer, f.members, k, e.span)
-						for _, one := range e.more {
-							all.put(issuer, f.members, k, one)
-						}
+					for _, one := range e.live(now) {
+						all.put(issuer, f.members, k, one)
 					}
 				}
 			}
@@ -199,7 +229,7 @@ func (s *Set) over(now int64) bool {
 	for _, shapes := range s.issuers {
 		for _, f := range shapes {
 			for _, e := range f.entries {
-				if now >= e.until || slices.ContainsFunc(e.more, func(o span) bool { return now >= o.until }) {
+				if len(e.live(now)) < e.len() {
 					return true
 				}
 			}
@@ -216,13 +246,8 @@ func (s *Set) denies(t *Token, issued, now int64) (Members, bool) {
 		if !found {
 			continue
 		}
-		if e.takes(issued, now) {
-			return f.members | dated(e.span), true
-		}
-		for _, one := range e.more {
-			if one.takes(issued, now) {
-				return f.members | dated(one), true
-			}
+		if one, taken := e.takes(issued, now); taken {
+			return f.members | dated(one), true
 		}
 	}
 	return 0, false

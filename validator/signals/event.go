@@ -36,20 +36,41 @@ func (r *Receiver) open(ctx context.Context, raw string, now time.Time) (*event,
 	if !known {
 		return nil, errIssuer
 	}
-	keys, err := r.Keys.Keys(ctx, name, u.KeyID, jwks.Canonical(u.Algorithm), time.Time{})
+	alg := jwks.Canonical(u.Algorithm)
+	if !jwks.Known(alg) {
+		return nil, errKey // no set that could be fetched has a key for it
+	}
+	iat, _ := u.Untrusted("iat")
+	issued, _ := token.NumericDate(iat)
+	keys, err := r.Keys.Keys(ctx, name, u.KeyID, alg, issued)
 	if errors.Is(err, jwks.ErrNoKey) {
 		return nil, errKey
 	}
 	if err != nil {
 		return nil, err
 	}
+	claims, err := verify(u, keys)
+	if errors.Is(err, errKey) {
+		// A refusal is final to the transmitter, so a key it replaced under an old
+		// name must not cost an event.
+		claims, err = verify(u, r.Keys.Reissued(ctx, name, u.KeyID, alg, keys))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return judge(claims, from, now)
+}
+
+// verify returns the claims if the signature holds under one of keys. The error
+// is a *problem.
+func verify(u *token.Unverified, keys []*jwks.Key) (*token.Claims, error) {
 	for _, key := range keys {
 		claims, err := u.Open(key)
 		if _, refused := errors.AsType[*token.Error](err); refused {
 			return nil, errClaims
 		}
 		if err == nil {
-			return judge(claims, from, now)
+			return claims, nil
 		}
 	}
 	return nil, errKey

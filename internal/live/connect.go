@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"cmp"
@@ -16,8 +16,8 @@ import (
 	"github.com/wicketgate/wicketgate/internal/fetch"
 )
 
-// liveTarget is a server to connect to, as the gate does.
-type liveTarget struct {
+// target is a server to connect to, as the gate does.
+type target struct {
 	location *url.URL
 	filtered bool           // the gate connects to some addresses only
 	roots    *x509.CertPool // nil: the system's
@@ -32,7 +32,7 @@ const (
 
 // connect resolves the name, connects and shakes hands, and tells about each.
 // It reports whether there is somebody to talk to.
-func (r *liveReport) connect(ctx context.Context, t liveTarget) bool {
+func (r *report) connect(ctx context.Context, t target) bool {
 	host, port := t.location.Hostname(), t.location.Port()
 	secure := t.location.Scheme == "https"
 	if port == "" {
@@ -59,7 +59,7 @@ func (r *liveReport) connect(ctx context.Context, t liveTarget) bool {
 }
 
 // resolve finds the addresses of a host that the gate would connect to.
-func (r *liveReport) resolve(ctx context.Context, host string, filtered bool) ([]netip.Addr, bool) {
+func (r *report) resolve(ctx context.Context, host string, filtered bool) ([]netip.Addr, bool) {
 	found, named := []netip.Addr(nil), false
 	if literal, err := netip.ParseAddr(host); err == nil {
 		found = []netip.Addr{literal}
@@ -131,7 +131,7 @@ func networkError(err error) string {
 	return last
 }
 
-func (r *liveReport) shakeHands(ctx context.Context, conn net.Conn, host string, t liveTarget) bool {
+func (r *report) shakeHands(ctx context.Context, conn net.Conn, host string, t target) bool {
 	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: t.roots, CipherSuites: t.suites, NextProtos: []string{"http/1.1"}}
 	_ = conn.SetDeadline(time.Now().Add(connectTimeout)) // a closed connection says so itself
 	secured := tls.Client(conn, config)
@@ -166,7 +166,7 @@ func firstEnd(chain []*x509.Certificate) time.Time {
 func days(d time.Duration) string { return plural(int(d/(24*time.Hour)), "day") }
 
 // tlsError says why there is no TLS connection, and what to do.
-func tlsError(err error, t liveTarget, now time.Time) (next, finding string) {
+func tlsError(err error, t target, now time.Time) (next, finding string) {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "write http:// where that is meant, or switch TLS on there", "it speaks no TLS"
 	}

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -6,15 +6,20 @@ import (
 	"net/url"
 )
 
-// liveUpstream connects to an upstream and sends it nothing.
-func liveUpstream(ctx context.Context, r *liveReport, location string) {
+// Upstream connects to the upstream of a resource and sends it nothing. Location
+// is a URL with the scheme http, https or unix.
+func Upstream(resource, location string) Question {
+	return Question{"upstream of " + resource, func(ctx context.Context, r *report) { askUpstream(ctx, r, location) }}
+}
+
+func askUpstream(ctx context.Context, r *report, location string) {
 	at, err := url.Parse(location)
 	if err != nil { // build has read it
 		r.fail("", ": %v", err)
 		return
 	}
 	if at.Scheme != "unix" {
-		r.connect(ctx, liveTarget{location: at})
+		r.connect(ctx, target{location: at})
 		return
 	}
 	dialer := net.Dialer{Timeout: connectTimeout}

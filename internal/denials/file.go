@@ -1,14 +1,13 @@
-package main
+package denials
 
 import (
 	"bytes"
+	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/wicketgate/wicketgate/validator/revoke"
@@ -145,78 +144,54 @@ func replaceFile(name string, text []byte) error {
 	return err
 }
 
-// keptRules is the file in which rules that events made are kept.
-type keptRules struct {
-	name string // empty: they are not
+// File is a file of deny rules that people write, by its name.
+type File string
 
-	mu      sync.Mutex // guards the file and written
-	written int        // rules since it was read or cleared
+// Add adds rules at the file's end, and makes the file where there is none. The
+// error tells that it cannot be read, or not be written.
+func (f File) Add(_ context.Context, rules ...revoke.Rule) error {
+	if _, err := readRules(string(f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // a gate would not read what is added to that
+	}
+	return appendRules(string(f), 0o644, rules)
 }
 
-// clearAfter is how many rules are added before those that have ended, or are
-// there twice, are taken out.
-const clearAfter = 50_000
-
-// read takes out what has ended. The end of a line that was never finished was
-// never acknowledged either.
-func (k *keptRules) read(now time.Time) (*revoke.Set, error) {
-	if k.name == "" {
-		return revoke.NewSet(), nil
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if _, err := os.Stat(k.name); errors.Is(err, fs.ErrNotExist) {
-		return revoke.NewSet(), nil
-	}
-	text, err := k.clear(now)
+// List gives the rules with their IDs, in the order of the file. The error
+// names the line that is no rule.
+func (f File) List(_ context.Context, each func(id, rule string)) error {
+	file, err := openRegular(string(f))
 	if err != nil {
-		return nil, err
-	}
-	return revoke.ReadSet(bytes.NewReader(text), now)
-}
-
-// clear rewrites the file, where that is worth it, and returns its text.
-func (k *keptRules) clear(now time.Time) ([]byte, error) {
-	file, err := openRegular(k.name)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || info.Size() > revoke.MaxOctets {
-		return nil, errors.Join(err, fmt.Errorf("longer than %d MiB", revoke.MaxOctets>>20))
-	}
-	text, err := os.ReadFile(k.name)
-	if err != nil {
-		return nil, err
-	}
-	whole := text[:bytes.LastIndexByte(text, '\n')+1]
-	var kept bytes.Buffer
-	seen := make(map[string]bool)
-	err = revoke.Lines(bytes.NewReader(whole), func(r revoke.Rule) error {
-		if name := r.Name(); !r.Over(now) && !seen[name] {
-			seen[name] = true
-			kept.WriteString(r.String() + "\n")
-		}
+	return revoke.Lines(file, func(r revoke.Rule) error {
+		each(r.Name(), r.String())
 		return nil
 	})
-	if err != nil || bytes.Equal(kept.Bytes(), text) {
-		return text, err
-	}
-	k.written = 0
-	return kept.Bytes(), replaceFile(k.name, kept.Bytes())
 }
 
-func (k *keptRules) add(rules []revoke.Rule) error {
-	if k.name == "" {
-		return nil
+// Remove takes the rule of an ID out. It keeps what people wrote beside the
+// rules.
+func (f File) Remove(_ context.Context, id string) (found bool, err error) {
+	file, err := openRegular(string(f))
+	if err != nil {
+		return false, err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.written += len(rules); k.written > clearAfter {
-		if _, err := k.clear(time.Now()); err != nil {
-			return err
+	text, err := os.ReadFile(file.Name())
+	_ = file.Close()
+	if err != nil {
+		return false, err
+	}
+	var kept []byte
+	for line := range bytes.Lines(text) {
+		if rule, err := revoke.ParseRule(string(bytes.TrimSpace(line))); err == nil && rule.Name() == id {
+			found = true
+			continue
 		}
+		kept = append(kept, line...)
 	}
-	return appendRules(k.name, 0o600, rules)
+	if !found {
+		return false, nil
+	}
+	return true, replaceFile(string(f), kept)
 }

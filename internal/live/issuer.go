@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"cmp"
@@ -19,19 +19,24 @@ import (
 	"github.com/wicketgate/wicketgate/validator/introspect"
 )
 
-// liveIssuer goes the way serve goes: connect, metadata, keys, and a question
-// about a token where the issuer is asked about any. asked may be nil.
-func liveIssuer(ctx context.Context, r *liveReport, s jwks.Source, asked *introspect.Server) {
+// Issuer goes the way serve goes: connect, metadata (RFC 8414), keys (RFC 7517),
+// and a question about a token where the issuer is asked about any (RFC 7662).
+// asked may be nil.
+func Issuer(s jwks.Source, asked *introspect.Server) Question {
+	return Question{"issuer " + s.Name, func(ctx context.Context, r *report) { askIssuer(ctx, r, s, asked) }}
+}
+
+func askIssuer(ctx context.Context, r *report, s jwks.Source, asked *introspect.Server) {
 	if s.File == "" {
 		first, err := url.Parse(cmp.Or(s.JWKSURI, s.DiscoveryURL, s.Issuer))
-		if err != nil || !r.connect(ctx, liveTarget{location: first, filtered: true, settable: true, roots: s.RootCAs, suites: s.CipherSuites}) {
+		if err != nil || !r.connect(ctx, target{location: first, filtered: true, settable: true, roots: s.RootCAs, suites: s.CipherSuites}) {
 			return
 		}
 	}
 	found, err := s.Inspect(ctx)
 	if m := found.Metadata; m != nil {
 		r.good(": metadata at %s", m.URL)
-		liveClock(r, m, s.Leeway)
+		compareClock(r, m, s.Leeway)
 		if s.DiscoveryURL == "" {
 			for _, what := range jwks.Compare(ctx, s.Client(), s.Issuer) {
 				r.warn("have them agree (RFC 9068 section 4): clients and gates may read either", ": %s", what)
@@ -39,27 +44,27 @@ func liveIssuer(ctx context.Context, r *liveReport, s jwks.Source, asked *intros
 		}
 	}
 	for _, skipped := range found.Skipped {
-		liveSkipped(r, skipped)
+		tellSkipped(r, skipped)
 	}
 	switch {
 	case err != nil && s.Optional && (found.Metadata != nil || asked != nil && asked.Endpoint != ""):
 		r.warn("nothing, if it gives opaque tokens only: JWTs of its are answered with 503", ": no keys: %v", err)
 	case err != nil:
-		r.fail(cmp.Or(liveOther(ctx, s, err), adviceFor(err, s)), ": %s", err)
+		r.fail(cmp.Or(otherName(ctx, s, err), adviceFor(err, s)), ": %s", err)
 		return
 	default:
-		liveKeys(r, s, found)
+		tellKeys(r, s, found)
 	}
 	if asked != nil {
-		liveIntrospection(ctx, r, *asked, s)
+		askAbout(ctx, r, *asked, s)
 	}
 }
 
 // clockAgrees is a difference of clocks that a second here and there explains.
 const clockAgrees = 2 * time.Second
 
-// liveClock compares the issuer's clock with ours.
-func liveClock(r *liveReport, m *jwks.Metadata, leeway time.Duration) {
+// compareClock compares the issuer's clock with ours.
+func compareClock(r *report, m *jwks.Metadata, leeway time.Duration) {
 	ahead := m.Ahead.Round(time.Second)
 	side := "ahead of"
 	if ahead < 0 {
@@ -76,7 +81,7 @@ func liveClock(r *liveReport, m *jwks.Metadata, leeway time.Duration) {
 	}
 }
 
-func liveSkipped(r *liveReport, k jwks.Skipped) {
+func tellSkipped(r *report, k jwks.Skipped) {
 	name := fmt.Sprintf("key %d", k.Index)
 	if k.ID != "" {
 		name += " (" + shown(k.ID) + ")"
@@ -88,9 +93,9 @@ func liveSkipped(r *liveReport, k jwks.Skipped) {
 	r.good(": %s is not used: %s", name, k.Reason)
 }
 
-// liveKeys tells which keys tokens can be signed with, and how long they are
+// tellKeys tells which keys tokens can be signed with, and how long they are
 // kept.
-func liveKeys(r *liveReport, s jwks.Source, found *jwks.Inspection) {
+func tellKeys(r *report, s jwks.Source, found *jwks.Inspection) {
 	const most = 10
 	usable := 0
 	var names []string
@@ -156,12 +161,12 @@ func adviceFor(err error, s jwks.Source) string {
 	return "ask those who run it: without keys the gate answers 503 to its tokens"
 }
 
-// liveOther says how the server calls itself, when that is the trouble.
-func liveOther(ctx context.Context, s jwks.Source, err error) string {
+// otherName says how the server calls itself, when that is the trouble.
+func otherName(ctx context.Context, s jwks.Source, err error) string {
 	if s.JWKSURI != "" || s.File != "" {
 		return ""
 	}
-	if twin, found := liveTwin(ctx, s.Client(), s); found {
+	if twin, found := misspelt(ctx, s.Client(), s); found {
 		return "but " + twin + " calls itself so: write issuer exactly like that, since the iss claim must match"
 	}
 	if other, named := errors.AsType[*jwks.OtherIssuerError](err); named {
@@ -170,9 +175,9 @@ func liveOther(ctx context.Context, s jwks.Source, err error) string {
 	return ""
 }
 
-// liveTwin tries the usual misspellings of an issuer: the slash at its end, and
+// misspelt tries the usual misspellings of an issuer: the slash at its end, and
 // the version Entra ID leaves out.
-func liveTwin(ctx context.Context, client *fetch.Client, s jwks.Source) (string, bool) {
+func misspelt(ctx context.Context, client *fetch.Client, s jwks.Source) (string, bool) {
 	if s.DiscoveryURL != "" {
 		return "", false
 	}
@@ -192,9 +197,9 @@ func liveTwin(ctx context.Context, client *fetch.Client, s jwks.Source) (string,
 	return "", false
 }
 
-// liveIntrospection asks about a token that nobody gave out: an issuer that
+// askAbout asks about a token that nobody gave out: an issuer that
 // knows us says that it is not active.
-func liveIntrospection(ctx context.Context, r *liveReport, s introspect.Server, source jwks.Source) {
+func askAbout(ctx context.Context, r *report, s introspect.Server, source jwks.Source) {
 	result := ""
 	keys := jwks.NewCache(jwks.Options{}) // of signed answers
 	keys.Configure([]jwks.Source{source})

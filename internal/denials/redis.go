@@ -1,4 +1,4 @@
-package main
+package denials
 
 import (
 	"context"
@@ -11,15 +11,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/redis"
 	"github.com/wicketgate/wicketgate/validator/revoke"
 )
 
+// Key is the hash in Redis with the rules, by their IDs.
+const Key = "denied"
+
 const (
-	fromRedis   = "redis"
-	rulesBlock  = "revocation.redis"
-	deniedKey   = "denied"         // a hash: rules by their IDs
 	versionKey  = "denied-version" // is another one after each change
 	deniedNews  = "denied"         // the channel that tells of one
 	askEvery    = time.Second      // for the version
@@ -35,9 +34,9 @@ var (
 	errNoRedis     = errors.New("cannot be reached")
 )
 
-// sharedRules is the deny rules that replicas share. All of them are held in
-// memory: no request waits for Redis.
-type sharedRules struct {
+// Shared is the deny rules that replicas share. All of them are held in
+// memory: no request waits for Redis. It is safe for concurrent use.
+type Shared struct {
 	client *redis.Client
 	rules  *revoke.Rules
 	told   func(rules, skipped int, err error) // of changes and troubles
@@ -54,7 +53,7 @@ type sharedRules struct {
 
 // run takes over changes when it is told of them, and looks for itself each
 // second: what is told while there is no connection is lost.
-func (s *sharedRules) run(ctx context.Context) {
+func (s *Shared) run(ctx context.Context) {
 	changed := make(chan struct{}, 1)
 	var listening sync.WaitGroup
 	defer listening.Wait()
@@ -79,12 +78,12 @@ func (s *sharedRules) run(ctx context.Context) {
 
 // refresh reads the rules when they may have changed, or when told so. The version is read
 // first: rules that are newer than it are only read once more.
-func (s *sharedRules) refresh(ctx context.Context, told bool) {
+func (s *Shared) refresh(ctx context.Context, told bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	version, _, err := s.client.Get(ctx, versionKey)
 	if err == nil && s.known && !told && string(version) == s.version && time.Since(s.whole) < wholeEvery {
-		s.same(s.rules.Count(fromRedis))
+		s.same(s.rules.Count(FromRedis))
 		return
 	}
 	if err == nil && len(version) == 0 {
@@ -92,7 +91,7 @@ func (s *sharedRules) refresh(ctx context.Context, told bool) {
 	}
 	var fields map[string]string
 	if err == nil {
-		fields, err = s.client.Fields(ctx, deniedKey)
+		fields, err = s.client.Fields(ctx, Key)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -106,12 +105,12 @@ func (s *sharedRules) refresh(ctx context.Context, told bool) {
 
 // begin makes a version where there is none. If there was one before, Redis has
 // lost its memory, and the rules are written again: nobody took them away.
-func (s *sharedRules) begin(ctx context.Context) ([]byte, error) {
+func (s *Shared) begin(ctx context.Context) ([]byte, error) {
 	if s.version != "" {
 		s.told(0, 0, errRulesLost)
 	}
 	for id, text := range s.last {
-		if err := s.client.SetField(ctx, deniedKey, id, text); err != nil {
+		if err := s.client.SetField(ctx, Key, id, text); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +120,7 @@ func (s *sharedRules) begin(ctx context.Context) ([]byte, error) {
 
 // take puts what was read in force. A rule that cannot be read costs itself
 // only: others, and other versions of us, write there too.
-func (s *sharedRules) take(ctx context.Context, fields map[string]string, now time.Time) {
+func (s *Shared) take(ctx context.Context, fields map[string]string, now time.Time) {
 	sum := sha256.New()
 	set, over, skipped := []revoke.Rule(nil), []string(nil), 0
 	s.last, s.octets = fields, 0
@@ -138,22 +137,23 @@ func (s *sharedRules) take(ctx context.Context, fields map[string]string, now ti
 			set = append(set, r)
 		}
 	}
-	if err := s.rules.Set(fromRedis, revoke.NewSet(set...)); err != nil {
+	if err := s.rules.Set(FromRedis, revoke.NewSet(set...)); err != nil {
 		s.told(0, 0, err)
 		return
 	}
 	hash := [sha256.Size]byte(sum.Sum(nil))
-	if count := s.rules.Count(fromRedis); hash != s.hash || !s.known {
+	if count := s.rules.Count(FromRedis); hash != s.hash || !s.known {
 		s.told(count, skipped, nil)
 	} else {
 		s.same(count)
 	}
 	s.hash, s.known, s.whole = hash, true, now
-	_ = s.client.DeleteFields(ctx, deniedKey, over...) // the next look tries again
+	_ = s.client.DeleteFields(ctx, Key, over...) // the next look tries again
 }
 
-// add writes rules and puts them in force here; the others are told.
-func (s *sharedRules) add(ctx context.Context, rules []revoke.Rule) error {
+// Add writes rules and puts them in force here; the others are told. An error
+// tells that some may not have been written: none is in force here yet.
+func (s *Shared) Add(ctx context.Context, rules ...revoke.Rule) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.known {
@@ -167,7 +167,7 @@ func (s *sharedRules) add(ctx context.Context, rules []revoke.Rule) error {
 		if len(s.last) >= redis.MaxFields || s.octets+len(id)+len(text) > redis.MaxValue {
 			return errRulesFull
 		}
-		if err := s.client.SetField(ctx, deniedKey, id, text); err != nil {
+		if err := s.client.SetField(ctx, Key, id, text); err != nil {
 			return err
 		}
 		s.last[id] = text
@@ -176,62 +176,34 @@ func (s *sharedRules) add(ctx context.Context, rules []revoke.Rule) error {
 	if err := s.changed(ctx); err != nil {
 		return err
 	}
-	return s.rules.Add(fromRedis, redis.MaxFields, rules...)
+	return s.rules.Add(FromRedis, redis.MaxFields, rules...)
 }
 
 // changed tells all replicas to read.
-func (s *sharedRules) changed(ctx context.Context) error {
+func (s *Shared) changed(ctx context.Context) error {
 	if err := s.client.Set(ctx, versionKey, []byte(rand.Text()), 0); err != nil {
 		return err
 	}
 	return s.client.Publish(ctx, deniedNews, "changed")
 }
 
-// openDenials connects serve with the Redis that has the rules.
-func (s *stores) openDenials(c *config.File) error {
-	if !c.Revocation.Redis.On() {
-		return nil
-	}
-	client, err := s.openRedis(c, rulesBlock, c.Revocation.Redis)
-	if err != nil {
-		return err
-	}
-	d := s.denials
-	failing := false
-	d.shared = &sharedRules{client: client, rules: d.rules,
-		same: func(rules int) { failing = false; s.metrics.RulesCurrent(fromRedis, rules) },
-		told: func(rules, skipped int, err error) {
-			if err != nil && failing && !errors.Is(err, errRulesLost) {
-				s.metrics.RulesAdded(fromRedis, 0, err) // it is in the log already
-				return
-			}
-			failing = err != nil
-			s.metrics.RulesRead(fromRedis, rules, skipped, err)
-		},
-	}
-	return nil
-}
-
-// reachRules reads the rules once, for commands. Without an error, end closes
-// the connection.
-func reachRules(ctx context.Context, c *config.File, rules *revoke.Rules) (_ *sharedRules, end func(), err error) {
-	o, err := redisOptions(c, rulesBlock, c.Revocation.Redis)
-	if err != nil {
-		return nil, nil, err
-	}
+// Reach connects and reads the rules once, for commands. They go into rules,
+// which has a source FromRedis. The error tells that no rules were got within 5
+// seconds, or before ctx ended; without one, Close ends the connection.
+func Reach(ctx context.Context, o redis.Options, rules *revoke.Rules) (*Shared, error) {
 	stands := make(chan struct{}, 1)
 	o.OnState = func(bool, bool) { ask(stands) }
 	client, err := redis.New(o)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	var problem error
-	s := &sharedRules{client: client, rules: rules, same: func(int) {}, told: func(_, _ int, err error) { problem = err }}
+	s := &Shared{client: client, rules: rules, same: func(int) {}, told: func(_, _ int, err error) { problem = err }}
 	for !s.known && ctx.Err() == nil {
 		if s.refresh(ctx, true); s.known {
-			return s, client.Close, nil
+			return s, nil
 		}
 		select {
 		case <-stands:
@@ -240,32 +212,39 @@ func reachRules(ctx context.Context, c *config.File, rules *revoke.Rules) (_ *sh
 		}
 	}
 	client.Close()
-	return nil, nil, errors.Join(errNoRedis, problem)
+	return nil, errors.Join(errNoRedis, problem)
 }
 
-// redisRules is where people write rules that replicas share.
-type redisRules struct{ *sharedRules }
+// Close ends the connection.
+func (s *Shared) Close() { s.client.Close() }
 
-func (r redisRules) add(ctx context.Context, rule revoke.Rule) error {
-	return r.sharedRules.add(ctx, []revoke.Rule{rule})
-}
-
-// list shows what is there, also what cannot be read.
-func (r redisRules) list(ctx context.Context, each func(id, rule string)) error {
-	fields, err := r.client.Fields(ctx, deniedKey)
+// List shows what is there by the IDs, also what cannot be read. The error is
+// one of internal/redis.
+func (s *Shared) List(ctx context.Context, each func(id, rule string)) error {
+	fields, err := s.client.Fields(ctx, Key)
 	for _, id := range slices.Sorted(maps.Keys(fields)) {
 		each(id, fields[id])
 	}
 	return err
 }
 
-func (r redisRules) remove(ctx context.Context, id string) (bool, error) {
-	fields, err := r.client.Fields(ctx, deniedKey)
+// Remove removes the rule of an ID and tells the others. The error is one of
+// internal/redis.
+func (s *Shared) Remove(ctx context.Context, id string) (found bool, err error) {
+	fields, err := s.client.Fields(ctx, Key)
 	if _, found := fields[id]; err != nil || !found {
 		return false, err
 	}
-	if err := r.client.DeleteFields(ctx, deniedKey, id); err != nil {
+	if err := s.client.DeleteFields(ctx, Key, id); err != nil {
 		return true, err
 	}
-	return true, r.changed(ctx)
+	return true, s.changed(ctx)
+}
+
+// ask leaves a wish in a channel that holds one.
+func ask(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
