@@ -69,7 +69,14 @@ func (ex *exchange) beginCall(r *http.Request) *http.Request {
 		return r
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	ex.beginAs(streams.Options{Kind: streams.GRPC, Stop: func(streams.Ending) { cancel() }})
+	ex.beginAs(streams.Options{Kind: streams.GRPC, Stop: func(streams.Ending) {
+		cancel()
+		// HTTP/2 of net/http does not look at the context while it waits for the
+		// client's next message.
+		if b := ex.answered.Load(); b != nil {
+			_ = b.Close()
+		}
+	}})
 	ex.release = cancel
 	return r.WithContext(ctx)
 }
@@ -84,7 +91,9 @@ func (ex *exchange) beginStream(resp *http.Response) {
 		// Closing the body of a response ends a Read that waits for it.
 		ex.beginAs(streams.Options{Kind: streams.SSE, Stop: func(streams.Ending) { _ = body.Close() }})
 	}
-	resp.Body = &streamBody{ReadCloser: resp.Body, exchange: ex, trailers: isGRPC(resp.Header)}
+	b := &streamBody{ReadCloser: resp.Body, exchange: ex, trailers: isGRPC(resp.Header)}
+	ex.answered.Store(b)
+	resp.Body = b
 }
 
 // endStream takes the exchange out of the count of streams.

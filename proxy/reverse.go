@@ -93,11 +93,12 @@ type exchange struct {
 
 	interaction string // the value of HeaderInteraction, or empty
 
-	streams *streams.Set
-	writer  *recorder
-	stream  *streams.Stream // nil while the answer is none
-	key     string          // of a WebSocket handshake; empty for none
-	release func()          // the context of a gRPC call; nil for others
+	streams  *streams.Set
+	writer   *recorder
+	stream   *streams.Stream // nil while the answer is none
+	key      string          // of a WebSocket handshake; empty for none
+	answered atomic.Pointer[streamBody]
+	release  func() // the context of a gRPC call; nil for others
 }
 
 type exchangeKey struct{}
