@@ -210,7 +210,9 @@ func (c *wsClient) wantClose(t *testing.T, code uint16) {
 // soon is the end of a token that can still be used once.
 func soon() time.Time { return time.Now().Add(2 * time.Second).Truncate(time.Second) }
 
-func ending(at time.Time) map[string]any { return map[string]any{"exp": at.Unix(), "iat": at.Unix() - 60} }
+func ending(at time.Time) map[string]any {
+	return map[string]any{"exp": at.Unix(), "iat": at.Unix() - 60}
+}
 
 func TestWebSocketTunnel(t *testing.T) {
 	f := newFixture(t, withWebSocket(""))
@@ -243,7 +245,9 @@ func TestWebSocketTunnel(t *testing.T) {
 	for _, n := range []int{0, 1, 125, 126, 70_000, 1 << 20} {
 		c.echo(t, strings.Repeat("x", n))
 	}
-	eventually(t, "the gauge", func() bool { return strings.Contains(f.adminDo("/metrics").body, `wicketgate_streams{kind="websocket"} 1`) })
+	eventually(t, "the gauge", func() bool {
+		return strings.Contains(f.adminDo("/metrics").body, `wicketgate_streams{kind="websocket"} 1`)
+	})
 	if _, err := c.Write(wsFrame{opcode: 8, payload: []byte{3, 232}}.bytes(testMask)); err != nil {
 		t.Fatal(err)
 	}
