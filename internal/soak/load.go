@@ -164,6 +164,9 @@ func (l *load) one(r *request) outcome {
 	id := strconv.FormatInt(l.number.Add(1), 10)
 	l.stage.upstream.expect(id)
 	sent := time.Now()
+	if r.want.issuer != nil {
+		r.want.issuer.timeline.strange(r.want.key, sent)
+	}
 	resp, err := l.send(r, id)
 	received := time.Now()
 	if err != nil {

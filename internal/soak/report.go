@@ -48,15 +48,15 @@ func (r *report) log(path string, ended error) {
 }
 
 // budget is how many good fetches of keys an issuer may see, and how many failed
-// ones: one to begin with and one for each time a set ran out; two for each
-// rotation, one of the new key and one of the old; one a minute for signatures
-// that fail under a good kid; for the flooded one, one for each time it may be
-// asked. While it is away, one a refetchGap for new kids, and the backoff's
-// 1, 2, 4, 8, 16 s and every 30 s, a fifth less.
+// ones: one to begin with and one for each time a set ran out; one for each new
+// key, and one each time a token of a key that is gone came when it may be asked
+// again; one a minute for signatures that fail under a good kid; for the flooded
+// one, one for each time it may be asked. While it is away, one a refetchGap for
+// new kids, and the backoff's 1, 2, 4, 8, 16 s and every 30 s, a fifth less.
 func (r *report) budget(n int) (good, failed int) {
 	is := r.stage.issuers[n]
 	refresh := is.timeline.fresh * 4 / 5 * 95 / 100
-	good = 2 + int(r.took/refresh) + 2*is.rotated + 1 + int(r.took/time.Minute) + is.outages
+	good = 2 + int(r.took/refresh) + is.rotated + is.timeline.strangers + 1 + int(r.took/time.Minute) + is.outages
 	if n == busyIssuer {
 		good += int(r.took / refetchGap)
 	}

@@ -53,6 +53,23 @@ type timeline struct {
 	fetches int
 	got     int
 	outages []outage
+
+	stranger  time.Time // when a token of a key that is gone was last counted
+	strangers int
+}
+
+// strange notes that the gate is about to be sent a token of k. If that key is
+// gone, the gate may ask for keys once more, unless it may not yet.
+func (t *timeline) strange(k *key, now time.Time) {
+	if k == nil || t.gone(k, now) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.stranger) >= refetchGap*9/10 { // the way there takes some time, and not always the same
+		t.stranger = now
+		t.strangers++
+	}
 }
 
 // asked notes a request for metadata or keys.

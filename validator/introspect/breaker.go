@@ -129,8 +129,7 @@ func (b *breaker) settle(now time.Time, v verdict, hold time.Duration) {
 		b.failures, b.open, b.works = 0, false, true
 	case refusedUs, forbidden, failed:
 		b.failures++
-		atOnce := v == refusedUs || v == forbidden && !b.works
-		if half := b.note(now, true); b.open || half || atOnce || b.failures >= failuresToOpen {
+		if half := b.note(now, true); b.open || half || v == refusedUs || v == forbidden && !b.works || b.failures >= failuresToOpen {
 			b.open, b.works = true, false
 			hold = max(hold, pause)
 		}
