@@ -33,7 +33,7 @@ func events(w http.ResponseWriter, r *http.Request) {
 }
 
 // listen opens a stream of events and reads the first.
-func (f *fixture) listen(t *testing.T, path, raw string) *http.Response {
+func (f *fixture) listen(t *testing.T, path, raw string) io.ReadCloser {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -53,12 +53,12 @@ func (f *fixture) listen(t *testing.T, path, raw string) *http.Response {
 	if _, err := io.ReadFull(resp.Body, first); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("status %d, %v", resp.StatusCode, err)
 	}
-	return resp
+	return resp.Body
 }
 
-func wantCleanEnd(t *testing.T, resp *http.Response) {
+func wantCleanEnd(t *testing.T, body io.Reader) {
 	t.Helper()
-	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) > 0 {
+	if rest, err := io.ReadAll(body); err != nil || len(rest) > 0 {
 		t.Errorf("%q, %v; want a clean end", rest, err)
 	}
 }
@@ -83,7 +83,7 @@ func TestEventsEndWithTheirToken(t *testing.T) {
 			end := soon()
 			raw := f.AT(ending(end))
 			kept := map[bool]string{true: "/keep", false: "/kept"}[strings.HasPrefix(name, "HTTP/1.1")]
-			still := []*http.Response{f.listen(t, kept, raw), f.listen(t, "/any/download", raw), f.listen(t, "/open/x", "")}
+			still := []io.Closer{f.listen(t, kept, raw), f.listen(t, "/any/download", raw), f.listen(t, "/open/x", "")}
 			ended := f.listen(t, "/any/events", raw)
 			wantCleanEnd(t, ended)
 			if now := time.Now(); now.Before(end) {
@@ -93,8 +93,8 @@ func TestEventsEndWithTheirToken(t *testing.T) {
 			if got := f.series(`streams{kind="sse"}`); got != "2" { // a download is none
 				t.Errorf("%s streams are left, want 2", got)
 			}
-			for _, resp := range still {
-				_ = resp.Body.Close()
+			for _, body := range still {
+				_ = body.Close()
 			}
 			eventually(t, "no streams", func() bool { return f.series(`streams{kind="sse"}`) == "0" })
 		})

@@ -95,8 +95,9 @@ func threatH102(t *testing.T) {
 		}
 		second, err := http.ReadResponse(c.Reader, nil)
 		if err != nil || second.StatusCode != http.StatusUnauthorized {
-			t.Errorf("the second request: %v, %v; want 401", second, err)
+			t.Fatalf("the second request: %v, %v; want 401", second, err)
 		}
+		_ = second.Body.Close()
 		if n := f.upstream.count() - before; n != 1 {
 			t.Errorf("the upstream saw %d requests, want 1", n)
 		}

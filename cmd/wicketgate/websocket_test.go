@@ -170,9 +170,12 @@ func (f *fixture) shakeRaw(t *testing.T, text string) *wsClient {
 		t.Fatal(err)
 	}
 	c := &wsClient{Conn: conn, Reader: bufio.NewReader(conn)}
-	if c.answer, err = http.ReadResponse(c.Reader, nil); err != nil {
+	answer, err := http.ReadResponse(c.Reader, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = conn.Close(); _ = answer.Body.Close() })
+	c.answer = answer
 	return c
 }
 
