@@ -164,6 +164,9 @@ type Route struct {
 
 	StripPrefix string  `yaml:"strip_prefix" doc:"Literal front of the path that the upstream does not see; default none."`
 	Forward     Forward `yaml:"forward" doc:"Replaces the resource's forward, key by key."`
+
+	WebSocket  bool `yaml:"websocket" doc:"Lets WebSocket handshakes through, and carries what follows them; elsewhere they go on as plain requests; default false."`
+	EndStreams bool `yaml:"end_streams" default:"true" doc:"Ends WebSocket connections, event streams and gRPC calls with the token they began with, or when it is revoked; default true."`
 }
 
 // Scopes is what a route asks for.
@@ -223,6 +226,8 @@ type Limits struct {
 	HeaderFields  int  `yaml:"header_fields" default:"100" min:"10" max:"400" doc:"Number of header field lines; default 100."`
 	HeaderSection Size `yaml:"header_section" default:"64KiB" min:"1KiB" max:"256KiB" doc:"Length of all header fields together, as a size; default 64KiB."`
 	Target        Size `yaml:"target" default:"16KiB" min:"256B" max:"64KiB" doc:"Length of the request target, as a size; default 16KiB."`
+
+	WebSockets int `yaml:"websockets" default:"10000" min:"1" max:"1000000" doc:"WebSocket connections at once, more being answered 503; default 10000."`
 }
 
 // Timeouts bounds waits. None cuts a body or a stream that moves.
@@ -231,6 +236,9 @@ type Timeouts struct {
 	Idle            time.Duration `yaml:"idle" default:"75s" min:"100ms" max:"1h" doc:"For the next request on a connection, as a duration; default 75s."`
 	UpstreamConnect time.Duration `yaml:"upstream_connect" default:"3s" min:"100ms" max:"1h" doc:"For a connection to the upstream, as a duration; default 3s."`
 	UpstreamHeader  time.Duration `yaml:"upstream_header" default:"60s" min:"100ms" max:"1h" doc:"For the header of the upstream's answer, as a duration; default 60s."`
+
+	WebSocketIdle time.Duration `yaml:"websocket_idle" default:"5m" min:"100ms" max:"24h" doc:"For anything to move in a WebSocket connection, pings included, as a duration; default 5m."`
+	StreamCheck   time.Duration `yaml:"stream_check" default:"5s" min:"100ms" max:"1h" doc:"Between two looks at whether the token of a stream is still good, as a duration; default 5s."`
 }
 
 // Log says what is logged.

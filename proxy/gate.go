@@ -77,6 +77,8 @@ type Decision struct {
 	Refusal   *token.Error     // with Refused
 	Fault     error            // with Failed
 	Reply     *Reply           // with Answered
+
+	credential token.Credential // with a Principal: to be judged again while a stream lasts
 }
 
 // Reason says which check refused or failed; empty for Allowed.
@@ -131,6 +133,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		d.Verdict = Allowed
 		return d
 	}
+	d.credential = cred
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
 		now := time.Now()

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -19,6 +20,9 @@ import (
 type ReverseOptions struct {
 	Listen string  // the address of the listener as configured: the key of Table.Sites
 	Switch *Switch // the table in force
+
+	// Streams knows the streams under way, of all listeners; nil for one of its own.
+	Streams *streams.Set
 
 	// Decided is told of every request once it is answered; may be nil.
 	Decided func(*http.Request, *Outcome)
@@ -55,6 +59,9 @@ func NewReverse(o ReverseOptions) *Reverse {
 	if o.ErrorLog == nil {
 		o.ErrorLog = log.New(io.Discard, "", 0)
 	}
+	if o.Streams == nil {
+		o.Streams = streams.NewSet(streams.Hooks{})
+	}
 	v := &Reverse{options: o}
 	v.proxy = &httputil.ReverseProxy{
 		Rewrite:        rewrite,
@@ -85,6 +92,13 @@ type exchange struct {
 	outcome  Outcome
 
 	interaction string // the value of HeaderInteraction, or empty
+
+	streams  *streams.Set
+	writer   *recorder
+	stream   *streams.Stream // nil while the answer is none
+	key      string          // of a WebSocket handshake; empty for none
+	answered atomic.Pointer[streamBody]
+	release  func() // the context of a gRPC call; nil for others
 }
 
 type exchangeKey struct{}
@@ -97,6 +111,7 @@ func exchangeOf(ctx context.Context) *exchange {
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex, rec := begin(v.options.Switch.Table(), w, r)
+	ex.streams, ex.writer = v.options.Streams, rec
 	defer v.finish(r, ex, rec)
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
@@ -156,6 +171,14 @@ func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) 
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
 	ex.forwardBody(r)
 	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
+	if !ex.handshake(w, r) {
+		return
+	}
+	if ex.key != "" {
+		defer ex.streams.LeaveRoom()
+	}
+	r = ex.beginCall(r)
+	defer ex.endStream()
 	if r.Header["Upgrade"] != nil {
 		// httputil answers an odd value by itself, before it asks us.
 		r.Header = r.Header.Clone()
@@ -239,11 +262,19 @@ var errUndecided = errors.New("request was not decided about")
 // modifyResponse refuses a change of protocol nobody asked for, and speaks for
 // the gate where the upstream has no say.
 func modifyResponse(resp *http.Response) error {
-	if resp.StatusCode == http.StatusSwitchingProtocols {
+	ex := exchangeOf(resp.Request.Context())
+	switched := resp.StatusCode == http.StatusSwitchingProtocols
+	if switched && (ex == nil || ex.key == "") {
 		return errors.New("upstream switched protocols unasked")
 	}
 	replaceNonce(resp)
 	keepPrivate(resp)
+	if switched {
+		return ex.tunnel(resp)
+	}
+	if ex != nil {
+		ex.beginStream(resp)
+	}
 	return nil
 }
 
@@ -252,9 +283,15 @@ const statusClientClosed = 499
 
 // upstreamFailed answers when there is no response to relay.
 func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errTunnelled) {
+		return
+	}
 	ex := exchangeOf(r.Context())
 	if ex != nil {
 		ex.outcome.Err = err
+		if ex.answerEnded(w) {
+			return
+		}
 	}
 	var timeout net.Error
 	switch {

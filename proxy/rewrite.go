@@ -48,6 +48,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if ex.interaction != "" {
 		h[HeaderInteraction] = []string{ex.interaction}
 	}
+	ex.askUpgrade(h)
 	ex.introduce(h, pr.In)
 }
 

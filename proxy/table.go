@@ -15,6 +15,7 @@ type Table struct {
 	Sites   map[string]*Site // by the address of the listener as configured
 	Trusted []netip.Prefix   // peers whose forwarding fields are believed
 	Limits  Limits
+	Streams StreamLimits
 
 	// Certificates reads the client's certificate from what a trusted peer
 	// says; nil takes the certificate of the TLS connection.

@@ -19,6 +19,8 @@ import (
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/streams"
+	"github.com/wicketgate/wicketgate/proxy/tunnel"
 )
 
 // servers is everything that listens.
@@ -30,6 +32,7 @@ type servers struct {
 	running sync.WaitGroup
 
 	handshake atomic.Pointer[tls.Config] // for the next connection
+	streams   *streams.Set
 	metrics   *telemetry.Telemetry
 	log       *zap.Logger
 }
@@ -58,7 +61,7 @@ func serverTimeouts(c *config.File) timeouts {
 
 // listen binds every address. Nothing is served before start.
 func (g *gateway) listen() (_ *servers, err error) {
-	s := &servers{failed: make(chan error, 1), metrics: g.metrics, log: g.log}
+	s := &servers{failed: make(chan error, 1), streams: g.stores.streams, metrics: g.metrics, log: g.log}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -99,7 +102,7 @@ func (g *gateway) bind(address string, h *http.Server) (*server, error) {
 func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h := &http.Server{
 		Handler: g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
-			Listen: address, Switch: g.gates, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
+			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
 		})),
 		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,
 		IdleTimeout:                  g.file.Timeouts.Idle,
@@ -212,13 +215,26 @@ func (s *servers) shutdown(delay, timeout time.Duration, signals <-chan os.Signa
 	defer stop()
 	var ended sync.WaitGroup
 	for _, one := range s.traffic {
-		ended.Go(func() {
-			if one.http.Shutdown(deadline) != nil {
-				_ = one.http.Close() // what is cut off here outlived the deadline
-			}
-		})
+		ended.Go(func() { _ = one.http.Shutdown(deadline) }) // what outlived the deadline is cut off below
 	}
+	ended.Go(func() { _ = s.streams.Wait(deadline) }) // no server knows of tunnels
 	ended.Wait()
+	if deadline.Err() != nil {
+		s.cutOff(ctx)
+	}
+}
+
+// cutOff ends what is still under way, streams in good order as far as their
+// other ends keep it.
+func (s *servers) cutOff(ctx context.Context) {
+	s.streams.End()
+	grace, stop := context.WithTimeout(ctx, tunnel.Grace)
+	defer stop()
+	_ = s.streams.Wait(grace) // those left are cut off
+	s.streams.Close()
+	for _, one := range s.traffic {
+		_ = one.http.Close()
+	}
 }
 
 // untilSignal returns when somebody asks once more to stop.
@@ -246,6 +262,7 @@ func wait(ctx context.Context, d time.Duration) {
 
 // close ends every server at once and waits for them.
 func (s *servers) close() {
+	s.streams.Close()
 	for _, one := range s.all() {
 		if one != nil {
 			_ = one.http.Close()

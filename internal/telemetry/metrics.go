@@ -58,6 +58,9 @@ type metrics struct {
 	rulesSuccess *prometheus.GaugeVec
 	signals      *prometheus.CounterVec
 
+	streams      *prometheus.GaugeVec
+	streamsEnded *prometheus.CounterVec
+
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -85,6 +88,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.statuses = makeStatuses(f)
 	m.makeClocks(f)
 	m.makeRevocation(f)
+	m.makeStreams(f)
 	m.makeProcess(f)
 	return m
 }
