@@ -49,6 +49,7 @@ func (s *serveCommand) Run(a *app) error {
 	if err != nil {
 		return a.complain(err)
 	}
+	boundMemory(g.log)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -305,6 +306,7 @@ func (g *gateway) tryBuild() error {
 	if err := g.servers.reloadCertificates(file); err != nil {
 		return err
 	}
+	g.servers.boundClients(file)
 	g.enforce(file, compiled)
 	return nil
 }
@@ -349,7 +351,7 @@ func (g *gateway) needsRestart(file *config.File) error {
 	case old.Log != file.Log:
 		return errors.New("restart needed: log changed")
 	case serverTimeouts(old) != serverTimeouts(file):
-		return errors.New("restart needed: timeouts of the listeners changed")
+		return errors.New("restart needed: timeouts of the listeners or limits.streams changed")
 	}
 	return nil
 }
