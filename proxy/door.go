@@ -44,7 +44,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if !ok {
 		return token.Refuse(token.InvalidRequest, token.ReasonPath)
 	}
-	if len(r.Header["Content-Length"]) > 1 { // over HTTP/2 net/http goes by the first
+	if r.ProtoMajor == 2 && !oneLength(r.Header["Content-Length"]) {
 		return token.Refuse(token.InvalidRequest, token.ReasonBody)
 	}
 	if !ex.table.Limits.allow(r.Header) {

@@ -105,3 +105,14 @@ func oneHost(fields []string, host string) bool {
 	}
 	return len(fields) < 2
 }
+
+// oneLength reports whether the Content-Length fields of an HTTP/2 request are
+// one number at most. net/http goes by the first, and takes for 0 what is none.
+func oneLength(fields []string) bool {
+	for _, field := range fields {
+		if _, err := strconv.ParseUint(field, 10, 63); err != nil {
+			return false
+		}
+	}
+	return len(fields) < 2
+}

@@ -21,7 +21,7 @@ func TestHostileHTTP(t *testing.T) {
 
 var framingRows = []conformanceRow{
 	{"H-01", threatH01}, {"H-02", threatH02}, {"H-03", threatH03}, {"H-04", threatH04}, {"H-05", threatH05}, {"H-06", threatH06},
-	{"H-07", threatH07}, {"H-08", threatH08}, {"H-09", threatH09}, {"H-10", threatH10}, {"H-11", threatH11}, {"H-12", threatH12},
+	{"H-07", threatH07}, {"H-08", threatH08}, {"H-09", threatH09}, {"H-10", threatH10}, {"H-11", threatH11}, {"H-12", threatH12}, {"H-13", threatH13},
 	{"H-24", threatH24},
 }
 

@@ -265,13 +265,23 @@ func threatH15(t *testing.T) {
 
 func threatH16(t *testing.T) {
 	w := newWire(t, nil)
-	for _, row := range []struct{ length, body string }{{"3", "body"}, {"40", "body"}, {"0", "body"}} {
+	for _, row := range []struct{ length, body string }{{"3", "body"}, {"40", "body"}, {"5", "body"}} {
 		w.http2Broken(t, row.body, "content-length", row.length)
 	}
 	for _, garbage := range []string{"-1", "+4", "4 ", "0x4", "4, 4", "", "99999999999999999999"} {
 		w.http2Broken(t, "body", "content-length", garbage)
 	}
 	w.http2Broken(t, "body", "content-length", "4", "content-length", "5")
+	// Where no body is announced, none goes on.
+	c := w.http2Client(t)
+	c.headers(1, append(w.pseudo("POST", "/any/x"), "content-length", "0"), false)
+	c.frame(frameData, flagEnd, 1, []byte("body"))
+	c.outcome(1)
+	w.behind.mu.Lock()
+	defer w.behind.mu.Unlock()
+	if text := strings.Join(w.behind.bodies, ""); text != "" {
+		t.Errorf("the upstream saw the body %q", text)
+	}
 }
 
 // http2Broken wants a request refused or reset. Whatever of it reached the
