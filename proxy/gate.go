@@ -33,6 +33,7 @@ type Gate struct {
 	Sources   Sources  // where a token may be beside the Authorization field
 	Upstream  *Upstream
 	Forward   []*Forward // what the upstream is told, by Route.Index
+	MaxBody   []int64    // octets of body, by Route.Index; 0 or nothing for any number
 	Metadata  *Metadata  // published, or nil
 	CORS      *CORS      // nil: nothing is said of other origins
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wicketgate/wicketgate/proxy/bound"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -86,7 +87,7 @@ type exchange struct {
 	fields   []field
 	trusted  bool
 	started  time.Time
-	broken   atomic.Bool  // the client's body
+	content  *bound.Body  // once it is forwarded
 	trace    *token.Trace // nil but in explain
 	body     io.Reader    // what was read ahead of it, and its rest; nil when nothing was
 	outcome  Outcome
@@ -117,6 +118,12 @@ func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
 	// does not even tell whether it was.
 	rec.last = r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
+	leave := v.options.Switch.admit(ex.bounds().InFlight)
+	if leave == nil {
+		ex.shed(rec)
+		return
+	}
+	defer leave()
 	v.serve(rec, r, ex)
 }
 
@@ -147,6 +154,11 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no configuration is in force")
 		return false
 	}
+	if serverWide(w, r) {
+		ex.decision = Decision{Verdict: Answered}
+		ex.outcome.Decision = &ex.decision
+		return false
+	}
 	refusal := ex.enter(site, r)
 	if refusal == nil {
 		refusal = ex.takeForm(w, r)
@@ -158,7 +170,7 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 	}
 	ex.decision = ex.gate.Decide(r.Context(), &ex.request)
 	ex.outcome.Decision, ex.outcome.Gate = &ex.decision, ex.gate
-	if ex.decision.Verdict == Allowed && ex.tell() {
+	if ex.decision.Verdict == Allowed && ex.tell() && ex.fits(r) {
 		return true
 	}
 	ex.gate.Answer(w, &ex.decision)
@@ -168,9 +180,15 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 // forward hands an allowed request to the upstream.
 func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	ex.outcome.Overhead = time.Since(ex.started)
+	if lastHop(w, r) {
+		return
+	}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
 	ex.forwardBody(r)
-	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
+	if r.ContentLength != 0 {
+		ex.content = bound.NewBody(r.Body, w, ex.table.Limits.BodyStall, ex.mostOctets())
+		r.Body = ex.content
+	}
 	if !ex.handshake(w, r) {
 		return
 	}
@@ -185,21 +203,6 @@ func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) 
 		delete(r.Header, "Upgrade")
 	}
 	v.proxy.ServeHTTP(w, r)
-}
-
-// clientBody notes when the client's body breaks, so that the upstream is not
-// blamed for it.
-type clientBody struct {
-	io.ReadCloser
-	broken *atomic.Bool
-}
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.broken.Store(true)
-	}
-	return n, err
 }
 
 // tell renders what the upstream is told. Claims that do not fit take the
@@ -221,6 +224,8 @@ func (ex *exchange) tell() (fits bool) {
 // too, so that nobody takes its beginning for the whole.
 func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	p := recover()
+	ex.hangUp(rec, r)
+	rec.leave()
 	hideCertificate(rec.Header())        // trailers go out after this
 	aborted := p == http.ErrAbortHandler //nolint:errorlint // net/http panics with this very value
 	cut := aborted || p != nil && rec.status != 0
@@ -295,9 +300,15 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	var timeout net.Error
 	switch {
+	case ex != nil && ex.content != nil && ex.content.TooLarge():
+		ex.decision.Verdict, ex.decision.Refusal = Refused, token.Refuse(token.ContentTooLarge, token.ReasonBodySize)
+		ex.gate.Answer(w, &ex.decision)
+	case ex != nil && ex.content != nil && ex.content.Stalled():
+		// The read that was cut has ended the request's context.
+		answer(w, http.StatusRequestTimeout, "request_timeout", "the request's body did not arrive in time")
 	case r.Context().Err() != nil:
 		answer(w, statusClientClosed, "client_closed_request", "")
-	case ex != nil && ex.broken.Load():
+	case ex != nil && ex.content != nil && ex.content.Broken():
 		answer(w, http.StatusBadRequest, string(token.InvalidRequest), "the request's body is malformed")
 	case errors.As(err, &timeout) && timeout.Timeout():
 		answer(w, http.StatusGatewayTimeout, "gateway_timeout", "the upstream did not answer in time")
@@ -315,6 +326,8 @@ type recorder struct {
 	written  int64
 	last     bool // the connection closes after this answer
 	exchange *exchange
+	interim  int         // informational answers so far
+	stall    *time.Timer // runs while a write waits; nil until then
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -322,12 +335,15 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) WriteHeader(status int) {
 	hideCertificate(r.Header())
 	if status < 200 {
+		if r.interim++; r.interim > informational || status == http.StatusContinue && r.request.Header["Expect"] == nil {
+			return
+		}
 		delete(r.Header(), headerNonce) // the upstream's: httputil shows us no 1xx
 	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
 		r.exchange.dress(r.Header(), r.request.Header["Origin"])
-		if r.last { // only now: httputil clears the header after each 1xx
+		if r.last || r.exchange.answersEarly(r.request) { // only now: httputil clears the header after each 1xx
 			r.Header().Set("Connection", "close")
 		}
 		if id := r.exchange.interaction; id != "" { // whoever makes the answer
@@ -341,7 +357,11 @@ func (r *recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
 	}
-	n, err := r.ResponseWriter.Write(p)
+	n := 0
+	err := r.guarded(func() (err error) {
+		n, err = r.ResponseWriter.Write(p)
+		return err
+	})
 	r.written += int64(n)
 	return n, err
 }

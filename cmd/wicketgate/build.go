@@ -213,9 +213,10 @@ func issuerOptions(i config.Issuer) validator.Options {
 func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []string) (*proxy.Table, error) {
 	t := &proxy.Table{
 		Sites:   make(map[string]*proxy.Site),
-		Trusted: c.TrustedProxies, Interactions: c.FAPI(),
+		Trusted: c.TrustedProxies, Name: c.Via, Interactions: c.FAPI(),
 		Limits: proxy.Limits{
 			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
+			InFlight: c.Limits.MaxInFlight, BodyStall: c.Timeouts.BodyStall, WriteStall: c.Timeouts.WriteStall,
 		},
 	}
 	t.Streams = proxy.StreamLimits{Check: c.Timeouts.StreamCheck, Idle: c.Timeouts.WebSocketIdle, Tunnels: c.Limits.WebSockets}
@@ -291,7 +292,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: append([]string{r.Identifier}, r.Audiences...), Implies: r.ScopeHierarchy}); err != nil {
 		return nil, routeErrors(c, at, err)
 	}
-	gate.Forward = forwards(c, r)
+	gate.Forward, gate.MaxBody = forwards(c, r), bodyLimits(r)
 	return gate, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/bound"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/proxy/tunnel"
 )
@@ -33,6 +34,7 @@ type servers struct {
 
 	handshake atomic.Pointer[tls.Config] // for the next connection
 	streams   *streams.Set
+	clients   bound.Connections // of all traffic listeners
 	metrics   *telemetry.Telemetry
 	log       *zap.Logger
 }
@@ -53,10 +55,13 @@ func listenAddresses(c *config.File) []string {
 	return slices.Compact(list)
 }
 
-type timeouts struct{ readHeader, idle time.Duration }
+type timeouts struct {
+	readHeader, idle time.Duration
+	streams          int
+}
 
 func serverTimeouts(c *config.File) timeouts {
-	return timeouts{c.Timeouts.ReadHeader, c.Timeouts.Idle}
+	return timeouts{c.Timeouts.ReadHeader, c.Timeouts.Idle, c.Limits.Streams}
 }
 
 // listen binds every address. Nothing is served before start.
@@ -70,6 +75,7 @@ func (g *gateway) listen() (_ *servers, err error) {
 	if err := s.reloadCertificates(g.file); err != nil {
 		return nil, err
 	}
+	s.boundClients(g.file)
 	for _, address := range listenAddresses(g.file) {
 		one, err := g.trafficServer(s, address)
 		if err != nil {
@@ -111,11 +117,15 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 		ErrorLog:                     telemetry.StdLog(g.log),
 		ConnState:                    g.metrics.ConnState(address),
 		Protocols:                    new(http.Protocols),
+		HTTP2:                        streamLimits(g.file),
 	}
 	h.Protocols.SetHTTP1(true)
 	h.Protocols.SetHTTP2(true)
 	h.Protocols.SetUnencryptedHTTP2(true)
 	one, err := g.bind(address, h)
+	if err == nil {
+		one.listener = s.clients.Listener(one.listener, g.metrics.ConnectionRefused(address))
+	}
 	if err != nil || !g.file.TLS.On() {
 		return one, err
 	}

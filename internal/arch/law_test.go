@@ -43,6 +43,7 @@ var wicketgate = law{
 		"internal/telemetry":   5,
 		"proxy":                4,
 		"proxy/clientcert":     1,
+		"proxy/bound":          0,
 		"proxy/streams":        0,
 		"proxy/tunnel":         0,
 		"validator":            3,
@@ -77,7 +78,7 @@ var wicketgate = law{
 		"validator/signals":    {"token", "jwks", "validator/revoke"},
 		"internal/live":        {"token", "jwks", "internal/fetch", "internal/redis", "internal/denials", "validator/introspect"},
 		"internal/denials":     {"validator/revoke", "internal/redis"},
-		"proxy":                {"token", "policy", "proxy/clientcert", "proxy/streams", "proxy/tunnel"},
+		"proxy":                {"token", "policy", "proxy/bound", "proxy/clientcert", "proxy/streams", "proxy/tunnel"},
 		"proxy/clientcert":     {"token"},
 	},
 	demo:      "internal/devissuer",
@@ -90,6 +91,8 @@ var wicketgate = law{
 		"go.uber.org/zap":                     {"internal/telemetry", "cmd/wicketgate"},
 		"go.yaml.in/yaml/v4":                  {"config"},
 		"github.com/redis/rueidis":            {"internal/redis"},
+
+		"github.com/KimMachineGun/automemlimit": {"cmd/wicketgate"},
 	},
 	testDoors: []string{
 		"go.uber.org/goleak",
@@ -121,8 +124,8 @@ var wicketgate = law{
 
 	packageLines: 900,
 	raisedLines: map[string]budget{
-		"proxy":          {3150, "one decision, every HTTP front door that asks for it, and what becomes of streams"},
-		"cmd/wicketgate": {3900, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
+		"proxy":          {3400, "one decision, every HTTP front door that asks for it, and what becomes of streams"},
+		"cmd/wicketgate": {3950, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
 
 		"config":               {3600, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},

@@ -214,6 +214,7 @@ func TestEveryReasonHasAPlace(t *testing.T) {
 		token.ReasonNoRoute, token.ReasonBody, token.ReasonTwoMethods, token.ReasonScope, token.ReasonClaims, token.ReasonMissing,
 		token.ReasonOrigin, token.ReasonCrossSite, token.ReasonBinding, token.ReasonACR, token.ReasonAMR, token.ReasonMaxAge,
 		token.ReasonClient, token.ReasonSubject, token.ReasonActor, token.ReasonRule, token.ReasonDetails,
+		token.ReasonOverload, token.ReasonVersion, token.ReasonLoop, token.ReasonEarlyData, token.ReasonBodySize,
 	}
 	places := slices.Concat(outside, earlyReasons, lateReasons, proofReasons)
 	for _, r := range token.Reasons {

@@ -101,7 +101,7 @@ func resultOf(o *proxy.Outcome) string {
 	switch {
 	case o.Err == nil && o.Upstream == 0:
 		return ""
-	case o.Err != nil && o.Status == statusClientClosed:
+	case o.Err != nil && o.Status < http.StatusInternalServerError: // the client went away, or its body would not do
 		return canceled
 	case o.Err != nil && o.Status == http.StatusGatewayTimeout:
 		return timedOut

@@ -17,6 +17,7 @@ type metrics struct {
 	refusals        map[token.Reason]prometheus.Counter
 	inFlight        *prometheus.GaugeVec
 	connections     *prometheus.GaugeVec
+	turnedAway      *prometheus.CounterVec
 	panics          prometheus.Counter
 	dropped         prometheus.Counter
 
@@ -131,6 +132,8 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 		"Requests that are not answered yet."), []string{"listener"})
 	m.connections = f.NewGaugeVec(gauge("connections",
 		"Open client connections."), []string{"listener"})
+	m.turnedAway = f.NewCounterVec(counter("connections_refused_total",
+		"Connections closed at once because there were too many."), []string{"listener"})
 	m.panics = f.NewCounter(counter("panics_total",
 		"Panics of the gate, each answered with a 500."))
 	m.dropped = f.NewCounter(counter("access_log_dropped_total",
