@@ -20,7 +20,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc redis zitadel soak image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel soak smuggle image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,11 +68,17 @@ wycheproof: ## try the vectors of Wycheproof three ways each (needs the network 
 grpc: ## run a real gRPC client and service through the gate (a module of its own)
 	cd e2e/grpc && $(GO) vet ./... && $(GO) test -count=1 ./...
 
+websocket: ## run a real WebSocket client and service through the gate (a module of its own)
+	cd e2e/websocket && $(GO) vet ./... && $(GO) test -count=1 ./...
+
 zitadel: ## run an authorization server of another family beside the gate (a module of its own)
 	cd e2e/zitadel && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 redis: ## take a real Redis away from two gates in every way there is (a module of its own; needs redis-server)
 	cd e2e/redis && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...
+
+smuggle: ## try every mutation of framing and heads on the wire, with an upstream that notes each octet
+	WICKETGATE_ALL_MUTATIONS=1 $(GO) test -count=1 -v -run '^TestHostileHTTP$$/^H-13$$' ./cmd/wicketgate
 
 image: ## build the container image IMAGE with BUILDER (docker)
 	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .

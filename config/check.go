@@ -352,6 +352,7 @@ func (c *checker) routes(resource string, r *Resource) {
 		route, path := &r.Routes[i], fmt.Sprintf("%s.routes[%d]", resource, i)
 		c.route(path, route)
 		c.rules(path, route)
+		c.streams(path, route, r.Upstream)
 		c.forward(path+".forward", route.Forward)
 		if !c.has(path + ".forward.headers") {
 			route.Forward.Headers = r.Forward.Headers

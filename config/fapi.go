@@ -86,7 +86,7 @@ func (c *checker) fapiResource(path string, r *Resource) {
 		c.bad(path+".listen", "clients must reach it over TLS with preset: fapi", "set tls, or behind_tls: true if TLS ends in front (FAPI 2.0 section 5.2)")
 	}
 	if len(r.Routes) == 0 && !c.has(path+".routes") {
-		r.Routes = []Route{{Name: "default", Path: "/**", Binding: "required", Forward: r.Forward}}
+		r.Routes = []Route{{Name: "default", Path: "/**", Binding: "required", EndStreams: true, Forward: r.Forward}}
 		c.preset(path+".routes", "[{path: /**, binding: required}]")
 		return
 	}

@@ -19,6 +19,7 @@ type File struct {
 	TLS            TLS            `yaml:"tls" doc:"Serve HTTPS on every traffic listener; default plain HTTP."`
 	Admin          Admin          `yaml:"admin" doc:"The listener for probes and metrics."`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" empty:"ok" doc:"Peers that may say X-Forwarded-*, Forwarded and client certificate headers, as addresses or CIDR blocks; default none."`
+	Via            string         `yaml:"via" default:"wicketgate" doc:"Name of this gate in Via; a request that carries it already has gone in a circle and is refused, so gates in a row need different names; default wicketgate."`
 	Issuers        []Issuer       `yaml:"issuers" required:"true" doc:"The authorization servers whose access tokens are accepted; at least one."`
 	Resources      []Resource     `yaml:"resources" required:"true" doc:"The APIs to protect; at least one."`
 	Preset         string         `yaml:"preset" enum:"fapi" doc:"A set of rules for the whole file: fapi holds it to the FAPI 2.0 security profile; default none."`
@@ -162,8 +163,13 @@ type Route struct {
 	Claims               map[string][]string `yaml:"claims" doc:"Values of which each claim must hold one, by dotted claim path; default none."`
 	AuthorizationDetails []Detail            `yaml:"authorization_details" doc:"Authorization details of which the token must hold one (RFC 9396); default none."`
 
+	MaxBody Size `yaml:"max_body" min:"1B" doc:"Length of a request's body, as a size; default any."`
+
 	StripPrefix string  `yaml:"strip_prefix" doc:"Literal front of the path that the upstream does not see; default none."`
 	Forward     Forward `yaml:"forward" doc:"Replaces the resource's forward, key by key."`
+
+	WebSocket  bool `yaml:"websocket" doc:"Lets WebSocket handshakes through, and carries what follows them; elsewhere they go on as plain requests; default false."`
+	EndStreams bool `yaml:"end_streams" default:"true" doc:"Ends WebSocket connections, event streams and gRPC calls with the token they began with, or when it is revoked; default true."`
 }
 
 // Scopes is what a route asks for.
@@ -216,13 +222,18 @@ type Cache struct {
 	Tokens int `yaml:"tokens" default:"100000" max:"10000000" doc:"Tokens whose signature is remembered as good, everything else being judged on every request; 0 for none; default 100000."`
 }
 
-// Limits bounds one request. Each may be lowered, and raised up to fourfold.
+// Limits bounds one request, and then how many there are at once.
 type Limits struct {
 	Token         Size `yaml:"token" default:"16KiB" min:"256B" max:"64KiB" doc:"Length of an access token, as a size; default 16KiB."`
 	Proof         Size `yaml:"proof" default:"6KiB" min:"256B" max:"24KiB" doc:"Length of a DPoP proof, as a size; default 6KiB."`
 	HeaderFields  int  `yaml:"header_fields" default:"100" min:"10" max:"400" doc:"Number of header field lines; default 100."`
 	HeaderSection Size `yaml:"header_section" default:"64KiB" min:"1KiB" max:"256KiB" doc:"Length of all header fields together, as a size; default 64KiB."`
 	Target        Size `yaml:"target" default:"16KiB" min:"256B" max:"64KiB" doc:"Length of the request target, as a size; default 16KiB."`
+
+	WebSockets     int `yaml:"websockets" default:"10000" min:"1" max:"1000000" doc:"WebSocket connections at once, more being answered 503; default 10000."`
+	MaxConnections int `yaml:"max_connections" default:"20000" min:"1" max:"1000000" doc:"Client connections at once, fewer where the process may not open two files for each and 128 beside; default 20000."`
+	MaxInFlight    int `yaml:"max_inflight" default:"10000" min:"1" max:"10000000" doc:"Requests at once, open streams included; those beyond are answered 503 unread; default 10000."`
+	Streams        int `yaml:"streams" default:"100" min:"1" max:"1000" doc:"Requests at once on one HTTP/2 connection; default 100."`
 }
 
 // Timeouts bounds waits. None cuts a body or a stream that moves.
@@ -231,6 +242,11 @@ type Timeouts struct {
 	Idle            time.Duration `yaml:"idle" default:"75s" min:"100ms" max:"1h" doc:"For the next request on a connection, as a duration; default 75s."`
 	UpstreamConnect time.Duration `yaml:"upstream_connect" default:"3s" min:"100ms" max:"1h" doc:"For a connection to the upstream, as a duration; default 3s."`
 	UpstreamHeader  time.Duration `yaml:"upstream_header" default:"60s" min:"100ms" max:"1h" doc:"For the header of the upstream's answer, as a duration; default 60s."`
+
+	WebSocketIdle time.Duration `yaml:"websocket_idle" default:"5m" min:"100ms" max:"24h" doc:"For anything to move in a WebSocket connection, pings included, as a duration; default 5m."`
+	StreamCheck   time.Duration `yaml:"stream_check" default:"5s" min:"100ms" max:"1h" doc:"Between two looks at whether the token of a stream is still good, as a duration; default 5s."`
+	BodyStall     time.Duration `yaml:"body_stall" default:"30s" min:"100ms" max:"1h" doc:"For the next octet of a request's body, as a duration; default 30s."`
+	WriteStall    time.Duration `yaml:"write_stall" default:"60s" min:"100ms" max:"1h" doc:"For a client to take more of its answer, as a duration; default 60s."`
 }
 
 // Log says what is logged.

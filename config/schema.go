@@ -106,5 +106,8 @@ func defaultOf(t reflect.Type, text string) any {
 	if n, err := strconv.Atoi(text); err == nil && t.Kind() == reflect.Int {
 		return n
 	}
+	if t.Kind() == reflect.Bool {
+		return text == "true"
+	}
 	return text
 }

@@ -68,6 +68,9 @@ type Options struct {
 	Details     []Detail            // one of these, RFC 9396
 
 	StripPrefix string // removed from the path the upstream sees
+
+	WebSocket   bool // handshakes are let through, RFC 6455
+	KeepStreams bool // streams outlive the token they began with
 }
 
 // Error is a complaint about one route.

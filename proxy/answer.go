@@ -90,6 +90,9 @@ func refuseAtDoor(w http.ResponseWriter, e *token.Error) {
 		// What follows a CONNECT is not HTTP to some readers.
 		w.Header().Set("Connection", "close")
 	}
+	if e.Code == token.WrongVersion { // what follows may be framed in another way
+		w.Header().Set("Connection", "close")
+	}
 	answer(w, e.Code.Status(), string(e.Code), e.Description())
 }
 

@@ -13,7 +13,13 @@ import (
 // size of its head, each before anything that costs more. It fills in ex and
 // returns nil, or the refusal.
 func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
+	if r.ProtoMajor == 1 && r.ProtoMinor > 1 {
+		return token.Refuse(token.WrongVersion, token.ReasonVersion)
+	}
 	ex.trace.Text(token.ReasonMethod, r.Method)
+	if !isToken(r.Method) {
+		return token.Refuse(token.InvalidRequest, token.ReasonMethod)
+	}
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		return token.Refuse(token.MethodNotAllowed, token.ReasonMethod)
 	}
@@ -22,12 +28,12 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 		return token.Refuse(token.TargetTooLong, token.ReasonTarget)
 	}
 	target, ok := splitTarget(r.RequestURI)
-	if !ok {
+	if !ok || r.ProtoMajor == 2 && r.RequestURI[0] != '/' { // there the authority has its own field
 		return token.Refuse(token.InvalidRequest, token.ReasonTarget)
 	}
 	ex.trace.Text(token.ReasonHost, r.Host)
 	host, ok := NormalHost(r.Host)
-	if !ok {
+	if !ok || !oneHost(r.Header["Host"], host) {
 		return token.Refuse(token.InvalidRequest, token.ReasonHost)
 	}
 	if ex.gate = site.gate(host); ex.gate == nil {
@@ -38,15 +44,25 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if !ok {
 		return token.Refuse(token.InvalidRequest, token.ReasonPath)
 	}
+	if r.ProtoMajor == 2 && !oneLength(r.Header["Content-Length"]) {
+		return token.Refuse(token.InvalidRequest, token.ReasonBody)
+	}
 	if !ex.table.Limits.allow(r.Header) {
 		return token.Refuse(token.HeaderTooLarge, token.ReasonHeaderSection)
+	}
+	if wentRound(r.Header["Via"], ex.table.name()) {
+		return token.Refuse(token.LoopDetected, token.ReasonLoop)
+	}
+	if ex.trusted = ex.table.trusts(peer(r)); ex.trusted {
+		if refusal := early(r); refusal != nil {
+			return refusal
+		}
 	}
 	ex.query = target.query
 	ex.request = Request{
 		Method: r.Method, Path: path, RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
 		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Header: r.Header, Content: r.ContentLength != 0, Trace: ex.trace,
 	}
-	ex.trusted = ex.table.trusts(peer(r))
 	ex.request.Certificate, ex.request.CertificateFault = ex.table.certificate(r, ex.trusted)
 	return nil
 }

@@ -33,6 +33,7 @@ type Gate struct {
 	Sources   Sources  // where a token may be beside the Authorization field
 	Upstream  *Upstream
 	Forward   []*Forward // what the upstream is told, by Route.Index
+	MaxBody   []int64    // octets of body, by Route.Index; 0 or nothing for any number
 	Metadata  *Metadata  // published, or nil
 	CORS      *CORS      // nil: nothing is said of other origins
 }
@@ -77,6 +78,8 @@ type Decision struct {
 	Refusal   *token.Error     // with Refused
 	Fault     error            // with Failed
 	Reply     *Reply           // with Answered
+
+	credential token.Credential // with a Principal: to be judged again while a stream lasts
 }
 
 // Reason says which check refused or failed; empty for Allowed.
@@ -131,6 +134,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		d.Verdict = Allowed
 		return d
 	}
+	d.credential = cred
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
 		now := time.Now()

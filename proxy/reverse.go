@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -19,6 +21,9 @@ import (
 type ReverseOptions struct {
 	Listen string  // the address of the listener as configured: the key of Table.Sites
 	Switch *Switch // the table in force
+
+	// Streams knows the streams under way, of all listeners; nil for one of its own.
+	Streams *streams.Set
 
 	// Decided is told of every request once it is answered; may be nil.
 	Decided func(*http.Request, *Outcome)
@@ -55,6 +60,9 @@ func NewReverse(o ReverseOptions) *Reverse {
 	if o.ErrorLog == nil {
 		o.ErrorLog = log.New(io.Discard, "", 0)
 	}
+	if o.Streams == nil {
+		o.Streams = streams.NewSet(streams.Hooks{})
+	}
 	v := &Reverse{options: o}
 	v.proxy = &httputil.ReverseProxy{
 		Rewrite:        rewrite,
@@ -79,12 +87,19 @@ type exchange struct {
 	fields   []field
 	trusted  bool
 	started  time.Time
-	broken   atomic.Bool  // the client's body
+	content  *bound.Body  // once it is forwarded
 	trace    *token.Trace // nil but in explain
 	body     io.Reader    // what was read ahead of it, and its rest; nil when nothing was
 	outcome  Outcome
 
 	interaction string // the value of HeaderInteraction, or empty
+
+	streams  *streams.Set
+	writer   *recorder
+	stream   *streams.Stream // nil while the answer is none
+	key      string          // of a WebSocket handshake; empty for none
+	answered atomic.Pointer[streamBody]
+	release  func() // the context of a gRPC call; nil for others
 }
 
 type exchangeKey struct{}
@@ -97,11 +112,18 @@ func exchangeOf(ctx context.Context) *exchange {
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex, rec := begin(v.options.Switch.Table(), w, r)
+	ex.streams, ex.writer = v.options.Streams, rec
 	defer v.finish(r, ex, rec)
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
 	// does not even tell whether it was.
 	rec.last = r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
+	leave := v.options.Switch.admit(ex.bounds().InFlight)
+	if leave == nil {
+		ex.shed(rec)
+		return
+	}
+	defer leave()
 	v.serve(rec, r, ex)
 }
 
@@ -132,6 +154,11 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no configuration is in force")
 		return false
 	}
+	if serverWide(w, r) {
+		ex.decision = Decision{Verdict: Answered}
+		ex.outcome.Decision = &ex.decision
+		return false
+	}
 	refusal := ex.enter(site, r)
 	if refusal == nil {
 		refusal = ex.takeForm(w, r)
@@ -143,7 +170,7 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 	}
 	ex.decision = ex.gate.Decide(r.Context(), &ex.request)
 	ex.outcome.Decision, ex.outcome.Gate = &ex.decision, ex.gate
-	if ex.decision.Verdict == Allowed && ex.tell() {
+	if ex.decision.Verdict == Allowed && ex.tell() && ex.fits(r) {
 		return true
 	}
 	ex.gate.Answer(w, &ex.decision)
@@ -153,30 +180,29 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 // forward hands an allowed request to the upstream.
 func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
 	ex.outcome.Overhead = time.Since(ex.started)
+	if lastHop(w, r) {
+		return
+	}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
 	ex.forwardBody(r)
-	r.Body = &clientBody{ReadCloser: r.Body, broken: &ex.broken}
+	if r.ContentLength != 0 {
+		ex.content = bound.NewBody(r.Body, w, ex.table.Limits.BodyStall, ex.mostOctets())
+		r.Body = ex.content
+	}
+	if !ex.handshake(w, r) {
+		return
+	}
+	if ex.key != "" {
+		defer ex.streams.LeaveRoom()
+	}
+	r = ex.beginCall(r)
+	defer ex.endStream()
 	if r.Header["Upgrade"] != nil {
 		// httputil answers an odd value by itself, before it asks us.
 		r.Header = r.Header.Clone()
 		delete(r.Header, "Upgrade")
 	}
 	v.proxy.ServeHTTP(w, r)
-}
-
-// clientBody notes when the client's body breaks, so that the upstream is not
-// blamed for it.
-type clientBody struct {
-	io.ReadCloser
-	broken *atomic.Bool
-}
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.broken.Store(true)
-	}
-	return n, err
 }
 
 // tell renders what the upstream is told. Claims that do not fit take the
@@ -198,6 +224,8 @@ func (ex *exchange) tell() (fits bool) {
 // too, so that nobody takes its beginning for the whole.
 func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	p := recover()
+	ex.hangUp(rec, r)
+	rec.leave()
 	hideCertificate(rec.Header())        // trailers go out after this
 	aborted := p == http.ErrAbortHandler //nolint:errorlint // net/http panics with this very value
 	cut := aborted || p != nil && rec.status != 0
@@ -239,11 +267,19 @@ var errUndecided = errors.New("request was not decided about")
 // modifyResponse refuses a change of protocol nobody asked for, and speaks for
 // the gate where the upstream has no say.
 func modifyResponse(resp *http.Response) error {
-	if resp.StatusCode == http.StatusSwitchingProtocols {
+	ex := exchangeOf(resp.Request.Context())
+	switched := resp.StatusCode == http.StatusSwitchingProtocols
+	if switched && (ex == nil || ex.key == "") {
 		return errors.New("upstream switched protocols unasked")
 	}
 	replaceNonce(resp)
 	keepPrivate(resp)
+	if switched {
+		return ex.tunnel(resp)
+	}
+	if ex != nil {
+		ex.beginStream(resp)
+	}
 	return nil
 }
 
@@ -252,15 +288,27 @@ const statusClientClosed = 499
 
 // upstreamFailed answers when there is no response to relay.
 func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errTunnelled) {
+		return
+	}
 	ex := exchangeOf(r.Context())
 	if ex != nil {
 		ex.outcome.Err = err
+		if ex.answerEnded(w) {
+			return
+		}
 	}
 	var timeout net.Error
 	switch {
+	case ex != nil && ex.content != nil && ex.content.TooLarge():
+		ex.decision.Verdict, ex.decision.Refusal = Refused, token.Refuse(token.ContentTooLarge, token.ReasonBodySize)
+		ex.gate.Answer(w, &ex.decision)
+	case ex != nil && ex.content != nil && ex.content.Stalled():
+		// The read that was cut has ended the request's context.
+		answer(w, http.StatusRequestTimeout, "request_timeout", "the request's body did not arrive in time")
 	case r.Context().Err() != nil:
 		answer(w, statusClientClosed, "client_closed_request", "")
-	case ex != nil && ex.broken.Load():
+	case ex != nil && ex.content != nil && ex.content.Broken():
 		answer(w, http.StatusBadRequest, string(token.InvalidRequest), "the request's body is malformed")
 	case errors.As(err, &timeout) && timeout.Timeout():
 		answer(w, http.StatusGatewayTimeout, "gateway_timeout", "the upstream did not answer in time")
@@ -278,6 +326,8 @@ type recorder struct {
 	written  int64
 	last     bool // the connection closes after this answer
 	exchange *exchange
+	interim  int         // informational answers so far
+	stall    *time.Timer // runs while a write waits; nil until then
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -285,12 +335,15 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) WriteHeader(status int) {
 	hideCertificate(r.Header())
 	if status < 200 {
+		if r.interim++; r.interim > informational || status == http.StatusContinue && r.request.Header["Expect"] == nil {
+			return
+		}
 		delete(r.Header(), headerNonce) // the upstream's: httputil shows us no 1xx
 	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
 		r.exchange.dress(r.Header(), r.request.Header["Origin"])
-		if r.last { // only now: httputil clears the header after each 1xx
+		if r.last || r.exchange.answersEarly(r.request) { // only now: httputil clears the header after each 1xx
 			r.Header().Set("Connection", "close")
 		}
 		if id := r.exchange.interaction; id != "" { // whoever makes the answer
@@ -304,7 +357,11 @@ func (r *recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
 	}
-	n, err := r.ResponseWriter.Write(p)
+	n := 0
+	err := r.guarded(func() (err error) {
+		n, err = r.ResponseWriter.Write(p)
+		return err
+	})
 	r.written += int64(n)
 	return n, err
 }

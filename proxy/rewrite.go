@@ -11,9 +11,6 @@ import (
 	"github.com/wicketgate/wicketgate/token"
 )
 
-// pseudonym is how the gate names itself in Via (RFC 9110 section 7.6.3).
-const pseudonym = "wicketgate"
-
 // rewrite makes the outbound request. httputil has removed the hop-by-hop
 // fields before, which is why nothing a client lists in Connection can take
 // away what is added here.
@@ -48,6 +45,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if ex.interaction != "" {
 		h[HeaderInteraction] = []string{ex.interaction}
 	}
+	ex.askUpgrade(h)
 	ex.introduce(h, pr.In)
 }
 
@@ -102,7 +100,7 @@ func (ex *exchange) introduce(h http.Header, in *http.Request) {
 	if in.ProtoMajor == 2 {
 		version = "2"
 	}
-	extend(h, "Via", version+" "+pseudonym)
+	extend(h, "Via", version+" "+ex.table.name())
 }
 
 // extend adds value to the end of a list-based field, on one line.

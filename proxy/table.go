@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 )
 
@@ -15,11 +16,13 @@ type Table struct {
 	Sites   map[string]*Site // by the address of the listener as configured
 	Trusted []netip.Prefix   // peers whose forwarding fields are believed
 	Limits  Limits
+	Streams StreamLimits
 
 	// Certificates reads the client's certificate from what a trusted peer
 	// says; nil takes the certificate of the TLS connection.
 	Certificates *clientcert.Reader
-	Interactions bool // every request and answer carries HeaderInteraction
+	Name         string // in Via; empty for DefaultName
+	Interactions bool   // every request and answer carries HeaderInteraction
 }
 
 // Limits bounds a request's head.
@@ -27,6 +30,10 @@ type Limits struct {
 	HeaderFields  int // field lines
 	HeaderSection int // octets of names and values, four more a line
 	Target        int // octets
+
+	InFlight   int           // requests at once, on all listeners together; 0 for any number
+	BodyStall  time.Duration // for the next octet of a body; 0 for ever
+	WriteStall time.Duration // for a client to take more of an answer; 0 for ever
 }
 
 // DefaultLimits are the limits of the manual.
@@ -54,7 +61,10 @@ func (t *Table) trusts(peer netip.Addr) bool {
 
 // A Switch holds the table in force. A request takes it once and keeps it to
 // its end.
-type Switch struct{ table atomic.Pointer[Table] }
+type Switch struct {
+	table    atomic.Pointer[Table]
+	inFlight atomic.Int64
+}
 
 // Set puts t in force.
 func (s *Switch) Set(t *Table) { s.table.Store(t) }

@@ -218,6 +218,8 @@ type Principal struct {
 	Issuer  string // the name the operator gave the issuer, for logs and metrics; the iss claim is Claims.Issuer
 	Machine bool   // the token bears its issuer's own sign of a client that acts for itself
 
+	Until time.Time // when the token is taken no more, leeway included; zero where no end is told
+
 	// Nonce is what the client should put into its next proof, when the one it
 	// used is about to end; else empty (RFC 9449 section 8.2).
 	Nonce string

@@ -21,6 +21,10 @@ const (
 	Misdirected        Code = "misdirected_request"              // no resource has this host
 	HeaderTooLarge     Code = "header_too_large"                 // the request's header section, or what its claims would become
 	TargetTooLong      Code = "uri_too_long"                     // the request target
+	ContentTooLarge    Code = "content_too_large"                // the request's body
+	TooEarly           Code = "too_early"                        // RFC 8470 section 5.2
+	WrongVersion       Code = "http_version_not_supported"       // RFC 9110 section 15.6.6
+	LoopDetected       Code = "loop_detected"                    // RFC 5842 section 7.2
 )
 
 // Error is the code.
@@ -37,12 +41,20 @@ func (c Code) Status() int {
 		return 404
 	case MethodNotAllowed:
 		return 405
+	case ContentTooLarge:
+		return 413
 	case TargetTooLong:
 		return 414
 	case Misdirected:
 		return 421
+	case TooEarly:
+		return 425
 	case HeaderTooLarge:
 		return 431
+	case WrongVersion:
+		return 505
+	case LoopDetected:
+		return 508
 	case InvalidToken, InvalidDPoPProof, UseDPoPNonce, InsufficientAuthn, CredentialRequired:
 		return 401
 	}
@@ -55,7 +67,7 @@ func (c Code) OnChallenge() bool {
 	switch c {
 	case InvalidRequest, InvalidToken, InsufficientScope, InvalidDPoPProof, UseDPoPNonce, InsufficientAuthn, CredentialRequired:
 		return true
-	case Forbidden, NotFound, MethodNotAllowed, Misdirected, HeaderTooLarge, TargetTooLong:
+	case Forbidden, NotFound, MethodNotAllowed, Misdirected, HeaderTooLarge, TargetTooLong, ContentTooLarge, TooEarly, WrongVersion, LoopDetected:
 	}
 	return false
 }
@@ -68,11 +80,15 @@ type Reason string
 const (
 	ReasonNone Reason = ""
 
+	ReasonOverload      Reason = "overloaded"
+	ReasonVersion       Reason = "http_version"
 	ReasonMethod        Reason = "method"
 	ReasonTarget        Reason = "target"
 	ReasonPath          Reason = "path"
 	ReasonHost          Reason = "host"
 	ReasonHeaderSection Reason = "header_section"
+	ReasonLoop          Reason = "loop"
+	ReasonEarlyData     Reason = "early_data"
 	ReasonNoRoute       Reason = "no_route"
 	ReasonBody          Reason = "body"
 
@@ -130,6 +146,8 @@ const (
 	ReasonScope   Reason = "scope"
 	ReasonClaims  Reason = "claims_too_large"
 
+	ReasonBodySize Reason = "max_body"
+
 	ReasonKeysUnavailable   Reason = "jwks_unavailable"
 	ReasonReplayUnavailable Reason = "replay_unavailable"
 
@@ -148,11 +166,15 @@ var Reasons = []struct {
 	Reason      Reason
 	Description string
 }{
+	{ReasonOverload, "too many requests are in flight"},
+	{ReasonVersion, "this version of HTTP is not supported"},
 	{ReasonMethod, "this method is not allowed"},
 	{ReasonTarget, "the request target is not acceptable"},
 	{ReasonPath, "the path is not in canonical form"},
 	{ReasonHost, "no resource is served under this host"},
 	{ReasonHeaderSection, "the header section is too large"},
+	{ReasonLoop, "the request has been here before"},
+	{ReasonEarlyData, "this cannot be asked in early data"},
 	{ReasonNoRoute, "no route matches the request"},
 	{ReasonBody, "the request's body is malformed"},
 	{ReasonOrigin, "requests from this origin are not accepted"},
@@ -204,6 +226,7 @@ var Reasons = []struct {
 	{ReasonMaxAge, "a more recent authentication of the user is required"},
 	{ReasonScope, "the access token's scope does not suffice"},
 	{ReasonClaims, "the access token's claims do not fit into header fields"},
+	{ReasonBodySize, "the request's body is too large"},
 	{ReasonKeysUnavailable, "the issuer's keys are not available"},
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
 	{ReasonIntrospectionUnavailable, "the issuer cannot be asked about the access token"},

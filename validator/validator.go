@@ -240,9 +240,21 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
 	}
 	now, digest := r.now(), cred.Digest()
+	p, seen, issuer, err := r.judge(ctx, cred, digest, now)
+	if err != nil {
+		return nil, issuer, err
+	}
+	if p.Binding, p.Nonce, err = r.confirm(ctx, cred, digest, seen.Confirm, now); err != nil {
+		return nil, issuer, err
+	}
+	return p, issuer, nil
+}
+
+// judge is all of validate that is about the token and not about its sender.
+func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]byte, now time.Time) (p *token.Principal, seen *verified, issuer string, err error) {
 	seen, known, err := r.learn(ctx, cred, digest, now)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
 	issuer = seen.issuer.Name
 	for _, c := range checks {
@@ -250,28 +262,25 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 			c.note(cred.Trace, r, seen, now)
 		}
 		if refusal := c.run(r, seen, now); refusal != nil {
-			return nil, issuer, refusal
+			return nil, nil, issuer, refusal
 		}
 	}
 	if err := r.canTell(); err != nil {
-		return nil, issuer, err
+		return nil, nil, issuer, err
 	}
 	if !known && r.cache != nil {
 		r.cache.Add(digest, seen)
 	}
 	if err = r.checkStatus(ctx, cred, seen); err != nil {
-		return nil, issuer, err
+		return nil, nil, issuer, err
 	}
-	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer, Machine: seen.machine}
+	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer, Machine: seen.machine, Until: seen.until()}
 	if seen.issuer.Introspection.JWT && !seen.told {
 		if p.Scope, err = r.confirmActive(ctx, cred, digest, seen, now); err != nil {
-			return nil, issuer, err
+			return nil, nil, issuer, err
 		}
 	}
-	if p.Binding, p.Nonce, err = r.confirm(ctx, cred, digest, seen.Confirm, now); err != nil {
-		return nil, issuer, err
-	}
-	return p, issuer, nil
+	return p, seen, issuer, nil
 }
 
 // recall returns what is remembered of a token, unless the key that vouched

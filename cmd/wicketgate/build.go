@@ -14,6 +14,7 @@ import (
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
 	"github.com/wicketgate/wicketgate/validator/dpop"
@@ -36,6 +37,7 @@ type stores struct {
 	denials   *denials.Sources
 	receiver  *receiver // of events; nil for none
 	upstreams *proxy.Upstreams
+	streams   *streams.Set
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
 }
@@ -50,6 +52,11 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		started:   time.Now(),
 	}
 	s.proofs = s.replays
+	hooks := streams.Hooks{}
+	if metrics != nil {
+		hooks.Began, hooks.Ended = metrics.StreamBegan, metrics.StreamEnded
+	}
+	s.streams = streams.NewSet(hooks)
 	o := jwks.Options{}
 	if metrics != nil {
 		o.OnLoad, o.OnUnknownKey, o.OnCopy, o.OnDisagree = metrics.KeysLoaded, metrics.UnknownKey, metrics.KeysCopied, metrics.MetadataDiffers
@@ -206,11 +213,13 @@ func issuerOptions(i config.Issuer) validator.Options {
 func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []string) (*proxy.Table, error) {
 	t := &proxy.Table{
 		Sites:   make(map[string]*proxy.Site),
-		Trusted: c.TrustedProxies, Interactions: c.FAPI(),
+		Trusted: c.TrustedProxies, Name: c.Via, Interactions: c.FAPI(),
 		Limits: proxy.Limits{
 			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
+			InFlight: c.Limits.MaxInFlight, BodyStall: c.Timeouts.BodyStall, WriteStall: c.Timeouts.WriteStall,
 		},
 	}
+	t.Streams = proxy.StreamLimits{Check: c.Timeouts.StreamCheck, Idle: c.Timeouts.WebSocketIdle, Tunnels: c.Limits.WebSockets}
 	var problems []error
 	var err error
 	if t.Certificates, err = certificateHeader(c); err != nil {
@@ -283,7 +292,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: append([]string{r.Identifier}, r.Audiences...), Implies: r.ScopeHierarchy}); err != nil {
 		return nil, routeErrors(c, at, err)
 	}
-	gate.Forward = forwards(c, r)
+	gate.Forward, gate.MaxBody = forwards(c, r), bodyLimits(r)
 	return gate, nil
 }
 
@@ -293,7 +302,7 @@ func routeOptions(r config.Route, nonce bool) policy.Options {
 		Name: r.Name, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional,
 		All: r.Scopes.All, Any: r.Scopes.Any, StripPrefix: r.StripPrefix,
 		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
-		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge,
+		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge, WebSocket: r.WebSocket, KeepStreams: !r.EndStreams,
 		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor, Claims: r.Claims,
 	}
 	for _, d := range r.AuthorizationDetails {

@@ -8,11 +8,15 @@ type rule struct{ check, spec, setting string }
 
 // rules has every reason a check can refuse with.
 var rules = map[token.Reason]rule{
+	token.ReasonOverload:      {"requests in flight", "", "limits.max_inflight"},
+	token.ReasonVersion:       {"HTTP version", "RFC 9110 section 15.6.6", ""},
 	token.ReasonMethod:        {"method", "RFC 9110 section 9.3.8", ""},
 	token.ReasonTarget:        {"request target", "RFC 9112 section 3.2", "limits.target"},
 	token.ReasonPath:          {"canonical path", "RFC 3986 section 6.2.2", ""},
 	token.ReasonHost:          {"host", "RFC 9110 section 7.2", "resources[].hosts"},
 	token.ReasonHeaderSection: {"header section", "RFC 9110 section 5.4", "limits.header_section, limits.header_fields"},
+	token.ReasonLoop:          {"circle", "RFC 9110 section 7.6.3", "via"},
+	token.ReasonEarlyData:     {"early data", "RFC 8470 section 5.2", "trusted_proxies"},
 	token.ReasonNoRoute:       {"route", "", "resources[].routes[]"},
 	token.ReasonBody:          {"form body", "RFC 6750 section 2.2", "resources[].token_sources.body"},
 	token.ReasonOrigin:        {"origin", "Fetch, CORS protocol", "resources[].cors"},
@@ -69,6 +73,8 @@ var rules = map[token.Reason]rule{
 	token.ReasonRule:    {"claims", "RFC 9068 section 2.2.3", "routes[].claims"},
 	token.ReasonDetails: {"authorization details", "RFC 9396 section 9", "routes[].authorization_details"},
 	token.ReasonClaims:  {"size of the claims", "", "resources[].forward.headers"},
+
+	token.ReasonBodySize: {"size of the body", "RFC 9110 section 15.5.14", "routes[].max_body"},
 
 	token.ReasonKeysUnavailable:   {"keys of the issuer", "RFC 7517 section 5", "issuers[].jwks_uri"},
 	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay"},

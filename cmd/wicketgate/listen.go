@@ -19,6 +19,9 @@ import (
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/proxy/streams"
+	"github.com/wicketgate/wicketgate/proxy/tunnel"
 )
 
 // servers is everything that listens.
@@ -30,6 +33,8 @@ type servers struct {
 	running sync.WaitGroup
 
 	handshake atomic.Pointer[tls.Config] // for the next connection
+	streams   *streams.Set
+	clients   bound.Connections // of all traffic listeners
 	metrics   *telemetry.Telemetry
 	log       *zap.Logger
 }
@@ -50,15 +55,18 @@ func listenAddresses(c *config.File) []string {
 	return slices.Compact(list)
 }
 
-type timeouts struct{ readHeader, idle time.Duration }
+type timeouts struct {
+	readHeader, idle time.Duration
+	streams          int
+}
 
 func serverTimeouts(c *config.File) timeouts {
-	return timeouts{c.Timeouts.ReadHeader, c.Timeouts.Idle}
+	return timeouts{c.Timeouts.ReadHeader, c.Timeouts.Idle, c.Limits.Streams}
 }
 
 // listen binds every address. Nothing is served before start.
 func (g *gateway) listen() (_ *servers, err error) {
-	s := &servers{failed: make(chan error, 1), metrics: g.metrics, log: g.log}
+	s := &servers{failed: make(chan error, 1), streams: g.stores.streams, metrics: g.metrics, log: g.log}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -67,6 +75,7 @@ func (g *gateway) listen() (_ *servers, err error) {
 	if err := s.reloadCertificates(g.file); err != nil {
 		return nil, err
 	}
+	s.boundClients(g.file)
 	for _, address := range listenAddresses(g.file) {
 		one, err := g.trafficServer(s, address)
 		if err != nil {
@@ -99,7 +108,7 @@ func (g *gateway) bind(address string, h *http.Server) (*server, error) {
 func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h := &http.Server{
 		Handler: g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
-			Listen: address, Switch: g.gates, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
+			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
 		})),
 		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,
 		IdleTimeout:                  g.file.Timeouts.Idle,
@@ -108,11 +117,15 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 		ErrorLog:                     telemetry.StdLog(g.log),
 		ConnState:                    g.metrics.ConnState(address),
 		Protocols:                    new(http.Protocols),
+		HTTP2:                        streamLimits(g.file),
 	}
 	h.Protocols.SetHTTP1(true)
 	h.Protocols.SetHTTP2(true)
 	h.Protocols.SetUnencryptedHTTP2(true)
 	one, err := g.bind(address, h)
+	if err == nil {
+		one.listener = s.clients.Listener(one.listener, g.metrics.ConnectionRefused(address))
+	}
 	if err != nil || !g.file.TLS.On() {
 		return one, err
 	}
@@ -212,13 +225,26 @@ func (s *servers) shutdown(delay, timeout time.Duration, signals <-chan os.Signa
 	defer stop()
 	var ended sync.WaitGroup
 	for _, one := range s.traffic {
-		ended.Go(func() {
-			if one.http.Shutdown(deadline) != nil {
-				_ = one.http.Close() // what is cut off here outlived the deadline
-			}
-		})
+		ended.Go(func() { _ = one.http.Shutdown(deadline) }) // what outlived the deadline is cut off below
 	}
+	ended.Go(func() { _ = s.streams.Wait(deadline) }) // no server knows of tunnels
 	ended.Wait()
+	if deadline.Err() != nil {
+		s.cutOff(ctx)
+	}
+}
+
+// cutOff ends what is still under way, streams in good order as far as their
+// other ends keep it.
+func (s *servers) cutOff(ctx context.Context) {
+	s.streams.End()
+	grace, stop := context.WithTimeout(ctx, tunnel.Grace)
+	defer stop()
+	_ = s.streams.Wait(grace) // those left are cut off
+	s.streams.Close()
+	for _, one := range s.traffic {
+		_ = one.http.Close()
+	}
 }
 
 // untilSignal returns when somebody asks once more to stop.
@@ -246,6 +272,7 @@ func wait(ctx context.Context, d time.Duration) {
 
 // close ends every server at once and waits for them.
 func (s *servers) close() {
+	s.streams.Close()
 	for _, one := range s.all() {
 		if one != nil {
 			_ = one.http.Close()

@@ -50,6 +50,7 @@ func (s *serveCommand) Run(a *app) error {
 	if err != nil {
 		return a.complain(err)
 	}
+	boundMemory(g.log)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -309,6 +310,7 @@ func (g *gateway) tryBuild() error {
 	if err := g.servers.reloadCertificates(file); err != nil {
 		return err
 	}
+	g.servers.boundClients(file)
 	g.enforce(file, compiled)
 	return nil
 }
@@ -353,7 +355,7 @@ func (g *gateway) needsRestart(file *config.File) error {
 	case old.Log != file.Log:
 		return errors.New("restart needed: log changed")
 	case serverTimeouts(old) != serverTimeouts(file):
-		return errors.New("restart needed: timeouts of the listeners changed")
+		return errors.New("restart needed: timeouts of the listeners or limits.streams changed")
 	}
 	return nil
 }

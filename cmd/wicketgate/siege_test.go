@@ -17,7 +17,7 @@ import (
 
 // TestThreats runs the rows of the attack catalogue, each under its name there.
 func TestThreats(t *testing.T) {
-	for _, r := range slices.Concat(tokenThreats, presentationThreats, proofThreats, redisThreats, certificateThreats) {
+	for _, r := range slices.Concat(tokenThreats, presentationThreats, proofThreats, redisThreats, certificateThreats, upgradeThreats) {
 		t.Run(r.id, r.run)
 	}
 }

@@ -27,7 +27,7 @@ const configuration = `version: 1
 listen: "%[1]s"
 admin: {listen: "%[2]s"}
 issuers:
-  - {name: a, issuer: "%[3]s"}
+  - {name: a, issuer: "%[3]s", leeway: 0s}
   - {name: gone, issuer: "%[4]s"}
 resources:
   - identifier: ` + identifier + `

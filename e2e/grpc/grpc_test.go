@@ -30,6 +30,7 @@ func TestGRPC(t *testing.T) {
 	good := "Bearer " + mint(t, g.issuer, nil)
 	t.Run("GRPC-01, GRPC-02", func(t *testing.T) { testRefusals(t, g, good) })
 	t.Run("GRPC-03", func(t *testing.T) { testStreams(t, g, good) })
+	t.Run("GRPC-04", func(t *testing.T) { testExpiry(t, g) })
 	t.Run("GRPC-06", func(t *testing.T) { testMetadata(t, g, good) })
 	t.Run("GRPC-07", func(t *testing.T) { testDPoP(t, g) })
 	t.Run("answers of the service", func(t *testing.T) {
@@ -163,6 +164,31 @@ func testStreams(t *testing.T, g *gate, good string) {
 		t.Errorf("the service got %s octets", got)
 	}
 	ends(client)
+}
+
+// testExpiry: a stream ends with its token, whether the service has said
+// something or not.
+func testExpiry(t *testing.T, g *gate) {
+	end := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	good := "Bearer " + mint(t, g.issuer, map[string]any{"exp": end.Unix(), "iat": end.Unix() - 60})
+	for range 2 {
+		s, err := g.NewStream(with(t, "authorization", good), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+service+"/Gather")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SendMsg(say("a")); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			err := s.RecvMsg(new(message))
+			if got := status.Convert(err); got.Code() != codes.Unauthenticated || got.Message() != "the access token has expired" {
+				t.Errorf("got %v", err)
+			}
+			if time.Now().Before(end) {
+				t.Error("ended before its token")
+			}
+		}()
+	}
 }
 
 func testMetadata(t *testing.T, g *gate, good string) {

@@ -171,7 +171,7 @@ func TestUpstreamHealth(t *testing.T) {
 
 func TestCodeOf(t *testing.T) {
 	for status, want := range map[int]string{
-		0: "other", 101: "other", 200: "2xx", 204: "2xx", 302: "3xx", 400: "4xx", 401: "401", 403: "403", 404: "4xx",
+		0: "other", 101: "101", 100: "other", 200: "2xx", 204: "2xx", 302: "3xx", 400: "4xx", 401: "401", 403: "403", 404: "4xx",
 		429: "429", 431: "4xx", 499: "4xx", 500: "5xx", 502: "502", 503: "503", 504: "504", 505: "5xx", 600: "other", 999: "other", -1: "other",
 	} {
 		if got := codeOf(status); got != want {
@@ -214,6 +214,7 @@ func TestEveryReasonHasAPlace(t *testing.T) {
 		token.ReasonNoRoute, token.ReasonBody, token.ReasonTwoMethods, token.ReasonScope, token.ReasonClaims, token.ReasonMissing,
 		token.ReasonOrigin, token.ReasonCrossSite, token.ReasonBinding, token.ReasonACR, token.ReasonAMR, token.ReasonMaxAge,
 		token.ReasonClient, token.ReasonSubject, token.ReasonActor, token.ReasonRule, token.ReasonDetails,
+		token.ReasonOverload, token.ReasonVersion, token.ReasonLoop, token.ReasonEarlyData, token.ReasonBodySize,
 	}
 	places := slices.Concat(outside, earlyReasons, lateReasons, proofReasons)
 	for _, r := range token.Reasons {

@@ -59,7 +59,7 @@ func reasonOf(o *proxy.Outcome) token.Reason {
 
 // exact is the statuses that count by themselves, and classOf the rest.
 var (
-	exact   = map[int]string{401: "401", 403: "403", 429: "429", 502: "502", 503: "503", 504: "504"}
+	exact   = map[int]string{101: "101", 401: "401", 403: "403", 429: "429", 502: "502", 503: "503", 504: "504"}
 	classOf = [...]string{2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 )
 
@@ -101,7 +101,7 @@ func resultOf(o *proxy.Outcome) string {
 	switch {
 	case o.Err == nil && o.Upstream == 0:
 		return ""
-	case o.Err != nil && o.Status == statusClientClosed:
+	case o.Err != nil && o.Status < http.StatusInternalServerError: // the client went away, or its body would not do
 		return canceled
 	case o.Err != nil && o.Status == http.StatusGatewayTimeout:
 		return timedOut

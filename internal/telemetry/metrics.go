@@ -17,6 +17,7 @@ type metrics struct {
 	refusals        map[token.Reason]prometheus.Counter
 	inFlight        *prometheus.GaugeVec
 	connections     *prometheus.GaugeVec
+	turnedAway      *prometheus.CounterVec
 	panics          prometheus.Counter
 	dropped         prometheus.Counter
 
@@ -58,6 +59,9 @@ type metrics struct {
 	rulesSuccess *prometheus.GaugeVec
 	signals      *prometheus.CounterVec
 
+	streams      *prometheus.GaugeVec
+	streamsEnded *prometheus.CounterVec
+
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -85,6 +89,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.statuses = makeStatuses(f)
 	m.makeClocks(f)
 	m.makeRevocation(f)
+	m.makeStreams(f)
 	m.makeProcess(f)
 	return m
 }
@@ -127,6 +132,8 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 		"Requests that are not answered yet."), []string{"listener"})
 	m.connections = f.NewGaugeVec(gauge("connections",
 		"Open client connections."), []string{"listener"})
+	m.turnedAway = f.NewCounterVec(counter("connections_refused_total",
+		"Connections closed at once because there were too many."), []string{"listener"})
 	m.panics = f.NewCounter(counter("panics_total",
 		"Panics of the gate, each answered with a 500."))
 	m.dropped = f.NewCounter(counter("access_log_dropped_total",

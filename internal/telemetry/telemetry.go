@@ -155,6 +155,12 @@ func (t *Telemetry) ConnState(listener string) func(net.Conn, http.ConnState) {
 	}
 }
 
+// ConnectionRefused returns what counts the connections that a listener closes
+// because there are too many. listener is its address as configured.
+func (t *Telemetry) ConnectionRefused(listener string) func() {
+	return t.metrics.turnedAway.WithLabelValues(listener).Inc
+}
+
 // InFlight counts the requests of one listener that next has not answered yet.
 func (t *Telemetry) InFlight(listener string, next http.Handler) http.Handler {
 	running := t.metrics.inFlight.WithLabelValues(listener)

@@ -28,6 +28,7 @@ func full(t *testing.T) *Telemetry {
 	m := New(Options{Version: "1.2.3", Revision: "abc"})
 	m.Decided(listener)(httptest.NewRequest("GET", "/", nil), outcome(t, m, proxy.Allowed))
 	m.ConnState(listener)
+	m.ConnectionRefused(listener)
 	m.InFlight(listener, http.NotFoundHandler())
 	m.Sizes(func() int { return 7 }, func() int { return 8 })
 	m.Insecure([]string{"issuers[0].insecure_http"})

@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+)
+
+// hangUp bounds how long net/http waits after an answer for what is left of
+// the body, which it does to keep the connection. Who was answered early is
+// waited for no longer; the answer has said that the connection closes. Who was
+// told to hold the body back, and never to go on, will not send it.
+func (ex *exchange) hangUp(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 || r.ContentLength == 0 {
+		return
+	}
+	if ex.content != nil {
+		if !ex.content.Whole() {
+			ex.content.Cut()
+		}
+		return
+	}
+	wait := ex.bounds().BodyStall
+	if r.Header["Expect"] != nil {
+		wait = 0
+	} else if wait == 0 {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait)) // a server of ours can always
+}
+
+// answersEarly reports whether part of the body is still to come when the
+// answer begins. Over HTTP/1 the connection must not outlive it: what comes
+// could be taken for a request.
+func (ex *exchange) answersEarly(r *http.Request) bool {
+	return r.ProtoMajor == 1 && ex.content != nil && !ex.content.Whole()
+}
+
+// bounds are those in force for the exchange.
+func (ex *exchange) bounds() Limits {
+	if ex.table == nil {
+		return Limits{}
+	}
+	return ex.table.Limits
+}

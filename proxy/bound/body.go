@@ -1,0 +1,90 @@
+package bound
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// A Body is a client's body on its way to the upstream. It may be of any
+// length as long as it moves, and as long as the route sets no limit.
+type Body struct {
+	io.ReadCloser
+	control *http.ResponseController
+	wait    time.Duration
+	left    int64       // octets that may still come; negative for any number
+	timer   *time.Timer // runs while somebody reads; nil until then
+
+	whole    atomic.Bool
+	broken   atomic.Bool
+	stalled  atomic.Bool
+	tooLarge atomic.Bool
+}
+
+var errBodyTooLarge = errors.New("the request's body is too large")
+
+// NewBody bounds a body: wait is for the next octet, 0 for ever; most is how
+// many octets there may be, negative for any number. w is where the answer to
+// the request goes.
+func NewBody(body io.ReadCloser, w http.ResponseWriter, wait time.Duration, most int64) *Body {
+	return &Body{ReadCloser: body, control: http.NewResponseController(w), wait: wait, left: most}
+}
+
+// Whole reports whether the body was read to its end.
+func (b *Body) Whole() bool { return b.whole.Load() }
+
+// Broken reports whether it could not be read to its end: it is malformed, was
+// broken off, or was cut.
+func (b *Body) Broken() bool { return b.broken.Load() }
+
+// Stalled reports whether it was cut because it did not move.
+func (b *Body) Stalled() bool { return b.stalled.Load() }
+
+// TooLarge reports whether it was cut because it is larger than allowed.
+func (b *Body) TooLarge() bool { return b.tooLarge.Load() }
+
+// Read implements io.Reader. Only time spent waiting for the client counts.
+func (b *Body) Read(p []byte) (int, error) {
+	b.begin()
+	n, err := b.ReadCloser.Read(p)
+	b.end()
+	switch {
+	case errors.Is(err, io.EOF):
+		b.whole.Store(true)
+	case err != nil:
+		b.broken.Store(true)
+	}
+	if b.left < 0 {
+		return n, err
+	}
+	if int64(n) > b.left {
+		b.tooLarge.Store(true)
+		return int(b.left), errBodyTooLarge
+	}
+	b.left -= int64(n)
+	return n, err
+}
+
+func (b *Body) begin() {
+	switch {
+	case b.wait == 0:
+	case b.timer == nil:
+		b.timer = time.AfterFunc(b.wait, func() {
+			b.stalled.Store(true)
+			b.Cut()
+		})
+	default:
+		b.timer.Reset(b.wait)
+	}
+}
+
+func (b *Body) end() {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}
+
+// Cut ends a read that is waiting, and all that come after it.
+func (b *Body) Cut() { _ = b.control.SetReadDeadline(time.Unix(1, 0)) } // a server of ours can always

@@ -1,0 +1,173 @@
+package tunnel
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAccept(t *testing.T) {
+	if got := accept("dGhlIHNhbXBsZSBub25jZQ=="); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" { // RFC 6455 section 1.3
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestAskedWantsHTTP11(t *testing.T) {
+	r, _ := http.NewRequest(http.MethodGet, "/", nil)
+	r.Header = http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}
+	for minor, want := range map[int]bool{0: false, 1: true} {
+		if r.ProtoMinor = minor; Asked(r) != want {
+			t.Errorf("1.%d: %t", minor, !want)
+		}
+	}
+	if r.ProtoMajor, r.ProtoMinor = 2, 0; Asked(r) {
+		t.Error("HTTP/2 asked")
+	}
+}
+
+// frame is a frame of n octets.
+func frame(opcode byte, n int, mask bool) []byte {
+	var long byte
+	if mask {
+		long = 0x80
+	}
+	out := []byte{0x80 | opcode}
+	switch {
+	case n < 126:
+		out = append(out, long|byte(n))
+	case n < 1<<16:
+		out = binary.BigEndian.AppendUint16(append(out, long|126), uint16(n))
+	default:
+		out = binary.BigEndian.AppendUint64(append(out, long|127), uint64(n))
+	}
+	if mask {
+		out = append(out, 1, 2, 3, 4)
+	}
+	return append(out, bytes.Repeat([]byte{0x88}, n)...)
+}
+
+// FuzzFrames: however the octets are cut up, frames end where they end.
+func FuzzFrames(f *testing.F) {
+	f.Add(3, 200, 70_000, 5, true)
+	f.Add(0, 0, 125, 1, false)
+	f.Fuzz(func(t *testing.T, a, b, c, cut int, mask bool) {
+		var all []byte
+		var ends []int
+		for _, n := range []int{a, b, c} {
+			all = append(all, frame(2, n&0x1ffff, mask)...)
+			ends = append(ends, len(all))
+		}
+		cut = 1 + cut&0xfff
+		var fr frames
+		at, seen := 0, []int{}
+		for at < len(all) {
+			n, done := fr.next(all[at:min(len(all), at+cut)])
+			if at += n; done != fr.between() || n == 0 {
+				t.Fatalf("at %d: %d, %t", at, n, done)
+			}
+			if done {
+				seen = append(seen, at)
+			}
+		}
+		for i, want := range ends {
+			if i >= len(seen) || seen[i] != want {
+				t.Fatalf("ends at %v, want %v", seen, ends)
+			}
+		}
+		if fr.closed {
+			t.Error("a close frame in a payload")
+		}
+	})
+}
+
+// pair is a tunnel between two ends that the test holds.
+func pair(idle time.Duration) (t *Tunnel, client, upstream net.Conn, ended chan int64) {
+	client, near := net.Pipe()
+	far, upstream := net.Pipe()
+	t = New(near, nil, far)
+	ended = make(chan int64, 1)
+	go func() { ended <- t.Run(idle, func() { t.End(Close{1001, "silent"}) }) }()
+	return t, client, upstream, ended
+}
+
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, client, upstream, ended := pair(time.Minute)
+		go func() { _, _ = io.Copy(io.Discard, upstream) }()
+		time.Sleep(50 * time.Second)
+		if _, err := client.Write(frame(9, 3, true)); err != nil { // a ping is not silence
+			t.Fatal(err)
+		}
+		got := make([]byte, len(Close{1001, "silent"}.frame(false)))
+		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, Close{1001, "silent"}.frame(false)) {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if after := time.Since(began); after != 110*time.Second {
+			t.Errorf("after %s", after)
+		}
+		<-ended // nobody answered
+		if after := time.Since(began); after != 110*time.Second+Grace {
+			t.Errorf("cut off after %s", after)
+		}
+	})
+}
+
+// Neither side reads: the goodbye cannot be said, and the end comes all the
+// same.
+func TestStuckSides(t *testing.T) {
+	tun, client, upstream, ended := pair(0)
+	stuck := make(chan error, 2)
+	go func() { _, err := client.Write(frame(2, 1<<20, true)); stuck <- err }()
+	go func() { _, err := upstream.Write(frame(2, 1<<20, false)); stuck <- err }()
+	tun.End(Close{1008, "no"})
+	<-ended
+	for range 2 {
+		if err := <-stuck; err == nil {
+			t.Error("written, to nobody")
+		}
+	}
+}
+
+// A goodbye asked for within a frame is said behind it, what follows is not
+// passed on, and the answer ends the direction.
+func TestGoodbyeBehindTheFrame(t *testing.T) {
+	var to bytes.Buffer
+	h := half{to: &to}
+	whole := frame(1, 300, false)
+	if err := h.write(whole[:100]); err != nil {
+		t.Fatal(err)
+	}
+	goodbye := Close{1008, "no"}.frame(false)
+	h.end(goodbye)
+	h.end([]byte("again"))
+	if err := h.write(append(append([]byte{}, whole[100:]...), frame(1, 5, false)...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.write(frame(opcodeClose, 2, false)); err != errGoodbye { //nolint:errorlint // the very value
+		t.Errorf("after the answer: %v", err)
+	}
+	if want := string(whole) + string(goodbye); to.String() != want {
+		t.Errorf("written %q", strings.ReplaceAll(to.String(), string(whole), "FRAME"))
+	}
+}
+
+// Where one side has said goodbye nobody says it again.
+func TestNoSecondGoodbye(t *testing.T) {
+	var to bytes.Buffer
+	h := half{to: &to}
+	own := frame(opcodeClose, 2, false)
+	if err := h.write(own); err != nil {
+		t.Fatal(err)
+	}
+	h.end(Close{1008, "no"}.frame(false))
+	if to.String() != string(own) {
+		t.Errorf("written %q", to.String())
+	}
+}

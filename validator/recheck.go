@@ -1,0 +1,26 @@
+package validator
+
+import (
+	"context"
+	"time"
+
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// Recheck judges the token of cred once more, for who has been let in with it
+// before and is still there: its end, the key it was signed with, deny rules,
+// status list and introspection. What shows that the sender may use it was
+// shown when it was let in, and a proof is not used up. The error is that of
+// Validate.
+func (r *Resource) Recheck(ctx context.Context, cred token.Credential) error {
+	_, _, _, err := r.judge(ctx, cred, cred.Digest(), r.now())
+	return err
+}
+
+// until is when the token is taken no more; zero where its issuer does not tell.
+func (t *verified) until() time.Time {
+	if t.Expiry.IsZero() {
+		return time.Time{}
+	}
+	return t.Expiry.Add(t.issuer.Leeway)
+}
