@@ -29,29 +29,53 @@ func rowJWT15(t *testing.T) {
 	}
 	now := time.Now().Unix()
 	const everybody = ""
-	for _, c := range []struct{ name, rule, denied, other string }{
-		{"jti", `"jti":"one"`, d.AT(changes{"jti": "one"}), d.AT(changes{"jti": "two"})},
-		{"sub before a time", `"sub":"alice","issued_before":` + strconv.FormatInt(now-5, 10), d.AT(changes{"sub": "alice", "iat": now - 6}), d.AT(changes{"sub": "alice", "iat": now - 5})},
-		{"client", `"client":"bad"`, d.AT(changes{"client_id": "bad"}), d.AT(changes{"client_id": "good"})},
-		{"sid", `"sid":"s1"`, d.AT(changes{"sid": "s1"}), d.AT(changes{"sid": "s2"})},
-		{"email", `"email":"Mallory@example.com"`, d.AT(changes{"email": "mallory@Example.com"}), d.AT(changes{"email": "alice@example.com"})},
-		{"kid", `"kid":"` + kid + `"`, d.AT(changes{"iat": now - 60}), d.mint(d.a, devissuer.Token{KeyID: rotated, Claims: changes{"iat": now - 60}})},
-		{"all before a time", `"issued_before":` + strconv.FormatInt(now-5, 10), d.AT(changes{"iat": now - 6}), d.AT(nil)},
-		{"several", `"sub":"alice","client":"bad"`, d.AT(changes{"sub": "alice", "client_id": "bad"}), d.AT(changes{"sub": "alice"})},
-		{"of another issuer", `"sub":"bob"`, d.AT(changes{"sub": "bob"}), d.mint(d.b, devissuer.Token{Claims: changes{"sub": "bob"}})},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			d.enforce(t, everybody)
-			for range 2 { // the second time from the cache
+	type one struct{ name, rule, denied, other string }
+	// Rules of a step do not touch what the others of it let through, and each
+	// step takes the time in which a gate notices a change of the file.
+	steps := [][]one{
+		{
+			{"jti", `"jti":"one"`, d.AT(changes{"jti": "one"}), d.AT(changes{"jti": "two"})},
+			{"sub before a time", `"sub":"alice","issued_before":` + strconv.FormatInt(now-5, 10), d.AT(changes{"sub": "alice", "iat": now - 6}), d.AT(changes{"sub": "alice", "iat": now - 5})},
+			{"client", `"client":"bad"`, d.AT(changes{"client_id": "bad"}), d.AT(changes{"client_id": "good"})},
+			{"sid", `"sid":"s1"`, d.AT(changes{"sid": "s1"}), d.AT(changes{"sid": "s2"})},
+			{"email", `"email":"Mallory@example.com"`, d.AT(changes{"email": "mallory@Example.com"}), d.AT(changes{"email": "alice@example.com"})},
+			{"several", `"sub":"carol","client":"careless"`, d.AT(changes{"sub": "carol", "client_id": "careless"}), d.AT(changes{"sub": "carol"})},
+			{"of another issuer", `"sub":"bob"`, d.AT(changes{"sub": "bob"}), d.mint(d.b, devissuer.Token{Claims: changes{"sub": "bob"}})},
+		},
+		{{"kid", `"kid":"` + kid + `"`, d.AT(changes{"iat": now - 60}), d.mint(d.a, devissuer.Token{KeyID: rotated, Claims: changes{"iat": now - 60}})}},
+		{{"all before a time", `"issued_before":` + strconv.FormatInt(now-5, 10), d.AT(changes{"iat": now - 6}), d.AT(nil)}},
+	}
+	for range 2 { // the second time from the cache
+		for _, step := range steps {
+			for _, c := range step {
 				d.passes(t, d.sendToken(c.denied))
 				d.passes(t, d.sendToken(c.other))
 			}
-			d.enforce(t, d.rule(c.rule))
-			d.denied(t, c.denied)
-			d.denied(t, c.denied)
-			d.passes(t, d.sendToken(c.other))
-		})
+		}
 	}
+	for _, step := range steps {
+		var rules strings.Builder
+		for _, c := range step {
+			rules.WriteString(d.rule(c.rule))
+		}
+		d.enforce(t, rules.String())
+		for _, c := range step {
+			t.Run(c.name, func(t *testing.T) {
+				d.denied(t, c.denied)
+				d.denied(t, c.denied)
+				d.passes(t, d.sendToken(c.other))
+			})
+		}
+	}
+	t.Run("lifted", func(t *testing.T) {
+		const everybody = ""
+		d.enforce(t, everybody)
+		for _, step := range steps {
+			for _, c := range step {
+				d.passes(t, d.sendToken(c.denied))
+			}
+		}
+	})
 	t.Run("without a reload", func(t *testing.T) {
 		if got := d.series(`config_reloads_total{result="ok"}`); got != "1" {
 			t.Errorf("%s reloads", got)

@@ -142,7 +142,7 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 		"Requests handed to an upstream, by what became of them."), []string{"upstream", "result"})
 	m.upstreamDuration = f.NewHistogramVec(histogram("upstream_duration_seconds",
 		"Time until the upstream's response header, of requests that got one.",
-		.005, .025, .1, .5, 2.5, 10), []string{"upstream"})
+		.005, .025, .1, .5, 5), []string{"upstream"})
 	m.upstreamHealthy = f.NewGaugeVec(gauge("upstream_healthy",
 		"0 when the last request to an upstream got no answer, or none in time."), []string{"upstream"})
 }
