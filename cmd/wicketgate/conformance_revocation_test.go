@@ -28,7 +28,6 @@ func rowJWT15(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now().Unix()
-	const everybody = ""
 	type one struct{ name, rule, denied, other string }
 	// Rules of a step do not touch what the others of it let through, and each
 	// step takes the time in which a gate notices a change of the file.
