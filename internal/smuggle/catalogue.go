@@ -25,6 +25,7 @@ type catalogue struct {
 // may be what lies below /any/; /open/ is for everybody and /admin/ for nobody.
 func Catalogue(authorization string) []Payload {
 	c := &catalogue{authorization: authorization}
+	c.tunnels()
 	c.framings()
 	c.chunks()
 	c.heads()
@@ -45,6 +46,16 @@ func (c *catalogue) whole(id, text string) {
 func (c *catalogue) open(method, target string, lines ...string) string {
 	all := append([]string{method + " " + target + " HTTP/1.1", "Host: rs.example.com", c.authorization}, lines...)
 	return strings.Join(all, "\r\n") + "\r\n\r\n"
+}
+
+// tunnels ask for octets to go on unread.
+func (c *catalogue) tunnels() {
+	for _, target := range []string{"up:1", "rs.example.com:443", "/any/h01", "http://rs.example.com/any/h01"} {
+		c.add("H-01", c.open("CONNECT", target)+Smuggled)
+		c.add("H-01", c.open("CONNECT", target, fmt.Sprintf("Content-Length: %d", len(Smuggled)))+Smuggled)
+		c.add("H-01", c.open("CONNECT", target, "Transfer-Encoding: chunked")+fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(Smuggled), Smuggled))
+	}
+	c.add("H-01", c.open("TRACE", "/any/h01")+Smuggled)
 }
 
 func (c *catalogue) framings() {

@@ -53,7 +53,7 @@ func TestEveryThreatIsThere(t *testing.T) {
 	for _, s := range Streams("Bearer x") {
 		seen[s.ID]++
 	}
-	for _, id := range strings.Fields("H-02 H-03 H-04 H-05 H-06 H-07 H-08 H-09 H-10 H-11 H-12 H-14 H-15 H-16 H-17 H-18 H-19 H-30 H-31 H-32 H-33 H-34 H-35 H-36 C-02 H-50 H-51 H-52 H-53 H-54 H-55 H-57") {
+	for _, id := range strings.Fields("H-01 H-02 H-03 H-04 H-05 H-06 H-07 H-08 H-09 H-10 H-11 H-12 H-14 H-15 H-16 H-17 H-18 H-19 H-30 H-31 H-32 H-33 H-34 H-35 H-36 C-02 H-50 H-51 H-52 H-53 H-54 H-55 H-57") {
 		if seen[id] == 0 {
 			t.Errorf("nothing belongs to %s", id)
 		}

@@ -19,6 +19,11 @@ func Streams(credentials string) (list []Stream) {
 	add := func(id, body string, fields []string, more ...string) {
 		list = append(list, Stream{id, append(fields, more...), body})
 	}
+	for _, fields := range [][]string{
+		{":method", "CONNECT", ":authority", "up:1"}, {":method", "CONNECT", ":authority", "rs.example.com", ":scheme", "http", ":path", "/any/h01", ":protocol", "websocket"},
+	} {
+		add("H-01", Smuggled, fields, "authorization", credentials)
+	}
 	for _, pair := range [][2]string{
 		{"transfer-encoding", "chunked"}, {"connection", "close"}, {"connection", "x-auth-subject"}, {"upgrade", "websocket"}, {"keep-alive", "timeout=5"},
 		{"proxy-connection", "keep-alive"}, {"te", "gzip"}, {"te", "trailers, gzip"}, {"te", "trailers"}, {"transfer_encoding", "chunked"},
