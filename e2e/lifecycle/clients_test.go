@@ -296,3 +296,48 @@ func (f *frames) until(want byte) (payload []byte, err error) {
 		}
 	}
 }
+
+// clientLoad sends requests over connections that are kept, and over new ones.
+type clientLoad struct {
+	dial        func() (net.Conn, error)
+	stop        chan struct{}
+	kept, fresh tally
+	again       atomic.Int64 // kept connections that had to be opened again
+	running     sync.WaitGroup
+}
+
+func (l *clientLoad) each(pause time.Duration, do func()) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		do()
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (l *clientLoad) keeping(token string) {
+	one := &line{dial: l.dial}
+	defer one.close()
+	first := true
+	l.each(30*time.Millisecond, func() {
+		if one.conn == nil && !first {
+			l.again.Add(1)
+		}
+		first = false
+		status, err := one.send("POST", "/x", token, "", nil)
+		l.kept.count(status, http.StatusOK, err)
+	})
+}
+
+func (l *clientLoad) coming(token string) {
+	l.each(30*time.Millisecond, func() {
+		one := &line{dial: l.dial}
+		defer one.close()
+		status, err := one.send("POST", "/x", token, "", nil)
+		l.fresh.count(status, http.StatusOK, err)
+	})
+}
