@@ -182,6 +182,11 @@ func (*metrics) sizes(registry prometheus.Registerer, tokens, replay func() floa
 	f.NewGaugeFunc(entries, replay)
 }
 
+// lost makes the counter of log lines that nobody took.
+func (*metrics) lost(registry prometheus.Registerer, lines func() float64) {
+	promauto.With(registry).NewCounterFunc(counter("log_lost_total", "Log lines that could not be written in time, or at all."), lines)
+}
+
 func (m *metrics) makeIssuers(f promauto.Factory) {
 	issuer := []string{"issuer"}
 	m.fetches = f.NewCounterVec(counter("jwks_fetches_total",
