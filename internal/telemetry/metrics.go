@@ -222,5 +222,5 @@ func (m *metrics) makeProcess(f promauto.Factory) {
 	m.certificate = f.NewGaugeVec(gauge("tls_certificate_expiry_timestamp_seconds",
 		"When a certificate that is served, or vouches for clients, or a list of revoked ones ends."), []string{"name"})
 	m.build = f.NewGaugeVec(gauge("build_info",
-		"The build that runs."), []string{"version", "revision", "goversion"})
+		"The build that runs."), []string{"version", "revision", "goversion", "fips"})
 }
