@@ -237,12 +237,15 @@ func (s *servers) shutdown(delay, timeout time.Duration, signals <-chan os.Signa
 // cutOff ends what is still under way, streams in good order as far as their
 // other ends keep it.
 func (s *servers) cutOff(ctx context.Context) {
-	s.streams.End()
+	ended := s.streams.End()
 	grace, stop := context.WithTimeout(ctx, tunnel.Grace)
 	defer stop()
 	_ = s.streams.Wait(grace) // those left are cut off
 	s.streams.Close()
 	for _, one := range s.traffic {
+		if ended > 0 { // what a stream ends with is written once its handler is done
+			_ = one.http.Shutdown(grace)
+		}
 		_ = one.http.Close()
 	}
 }
