@@ -104,18 +104,18 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 func tryChosen(ctx context.Context, o options, root string, found, chosen []mutant, list []explanation, out io.Writer) error {
 	p := &programs{root: root, folder: o.scratch, tests: o.tests}
-	units, err := p.prepare(ctx, slices.Compact(slices.Sorted(slices.Values(slices.Concat(o.packages, o.front)))), found, o.parallel)
+	known, err := p.prepare(ctx, slices.Compact(slices.Sorted(slices.Values(slices.Concat(o.packages, o.front)))), found, o.parallel)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d tests and rows of tests are run\n", len(units))
+	fmt.Fprintf(out, "%d tests and rows of tests can be asked\n", len(known.Units))
 	var ids []int
 	for id, m := range found {
 		if slices.Contains(chosen, m) {
 			ids = append(ids, id)
 		}
 	}
-	t := &trial{programs: p, units: units, timeout: o.timeout}
+	t := &trial{programs: p, units: known.Units, timeout: o.timeout}
 	results := make(map[string]result)
 	err = t.tryAll(ctx, found, ids, o.parallel, func(r result) {
 		results[r.key()] = r
@@ -128,7 +128,11 @@ func tryChosen(ctx context.Context, o options, root string, found, chosen []muta
 	if err != nil {
 		return err
 	}
-	return report(out, found, chosen, results, list, o.packages)
+	err = report(out, found, chosen, results, list, o.packages)
+	for _, text := range known.Failing {
+		err = errors.Join(err, errors.New(text))
+	}
+	return err
 }
 
 // findAll lists the mutants of the packages' product files.

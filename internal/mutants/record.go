@@ -43,36 +43,40 @@ func (p *programs) program(pkg string) string {
 	return filepath.Join(p.folder, strings.ReplaceAll(pkg, "/", "_")+".test")
 }
 
+// knowledge is what there is to know of the tests of a tree.
+type knowledge struct {
+	Fingerprint string
+	Units       []unit   // the fastest first
+	Failing     []string // with every check in place; they are not asked
+}
+
 // prepare compiles the tests of packages and learns what each reaches. Of a tree
 // that has not changed it knows all that already.
-func (p *programs) prepare(ctx context.Context, packages []string, mutants []mutant, parallel int) ([]unit, error) {
+func (p *programs) prepare(ctx context.Context, packages []string, mutants []mutant, parallel int) (knowledge, error) {
+	var k knowledge
 	want, err := fingerprint(p.root, append(slices.Clone(packages), p.tests), mutants)
 	if err != nil {
-		return nil, err
+		return k, err
 	}
 	known := filepath.Join(p.folder, "units.json")
-	var record struct {
-		Fingerprint string
-		Units       []unit
-	}
-	if text, err := os.ReadFile(known); err == nil && json.Unmarshal(text, &record) == nil && record.Fingerprint == want {
-		return record.Units, nil
+	if text, err := os.ReadFile(known); err == nil && json.Unmarshal(text, &k) == nil && k.Fingerprint == want {
+		return k, nil
 	}
 	if err := os.MkdirAll(p.folder, 0o700); err != nil {
-		return nil, err
+		return k, err
 	}
 	if err := p.compile(ctx, packages, mutants); err != nil {
-		return nil, err
+		return k, err
 	}
-	record.Fingerprint = want
-	if record.Units, err = p.recordAll(ctx, packages, parallel); err != nil {
-		return nil, err
+	if k, err = p.recordAll(ctx, packages, parallel); err != nil {
+		return k, err
 	}
-	text, err := json.Marshal(record)
+	k.Fingerprint = want
+	text, err := json.Marshal(k)
 	if err != nil {
-		return nil, err
+		return k, err
 	}
-	return record.Units, os.WriteFile(known, text, 0o600)
+	return k, os.WriteFile(known, text, 0o600)
 }
 
 // fingerprint tells trees, and what is tried in them, from each other.
@@ -124,36 +128,41 @@ func (p *programs) compile(ctx context.Context, packages []string, mutants []mut
 
 // recordAll runs every test by itself, so many at a time, and the rows of the
 // long ones.
-func (p *programs) recordAll(ctx context.Context, packages []string, parallel int) ([]unit, error) {
+func (p *programs) recordAll(ctx context.Context, packages []string, parallel int) (knowledge, error) {
 	var tests []unit
+	var k knowledge
 	for _, pkg := range packages {
 		names, err := p.list(ctx, pkg)
 		if err != nil {
-			return nil, err
+			return k, err
 		}
 		for _, name := range names {
 			tests = append(tests, unit{Package: pkg, Test: name})
 		}
 	}
-	units := make([][]unit, len(tests))
-	faults := make([]error, len(tests))
-	work := make(chan int)
+	var mu sync.Mutex // guards k
 	var wait sync.WaitGroup
+	work := make(chan unit)
 	for range parallel {
 		wait.Go(func() {
-			for n := range work {
-				units[n], faults[n] = p.record(ctx, tests[n])
+			for test := range work {
+				units, err := p.record(ctx, test)
+				mu.Lock()
+				k.Units = append(k.Units, units...)
+				if err != nil {
+					k.Failing = append(k.Failing, err.Error())
+				}
+				mu.Unlock()
 			}
 		})
 	}
-	for n := range tests {
-		work <- n
+	for _, test := range tests {
+		work <- test
 	}
 	close(work)
 	wait.Wait()
-	all := slices.Concat(units...)
-	slices.SortStableFunc(all, func(a, b unit) int { return cmp.Compare(a.Took, b.Took) })
-	return all, errors.Join(faults...)
+	slices.SortFunc(k.Units, func(a, b unit) int { return cmp.Compare(a.Took, b.Took) })
+	return k, ctx.Err()
 }
 
 // list names the tests of a package.
@@ -180,7 +189,7 @@ func (p *programs) record(ctx context.Context, u unit) ([]unit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("with every check in place %s %s: %w\n%s", u.Package, u.Test, err, output)
 	}
-	if u.Took < long {
+	if u.Took < long || strings.HasPrefix(u.Test, "Fuzz") {
 		return []unit{u}, nil
 	}
 	var rows []unit
