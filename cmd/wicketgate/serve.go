@@ -50,6 +50,7 @@ func (s *serveCommand) Run(a *app) error {
 	if err != nil {
 		return a.complain(err)
 	}
+	g.metrics.TakeStandardLog()
 	boundMemory(g.log)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
