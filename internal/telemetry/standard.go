@@ -16,7 +16,7 @@ const unsolicited = "Unsolicited response received on idle HTTP channel"
 func (t *Telemetry) TakeStandardLog() {
 	log.SetFlags(0)
 	log.SetPrefix("")
-	log.SetOutput(standardLog{kindOnly{limited(t.log)}, t.metrics.unsolicited.Inc})
+	log.SetOutput(standardLog{kindOnly{limited(t.log)}, t.Unasked})
 }
 
 type standardLog struct {
@@ -31,3 +31,6 @@ func (s standardLog) Write(message []byte) (int, error) {
 	}
 	return s.kindOnly.Write(message)
 }
+
+// Unasked counts octets of an upstream that answer no request.
+func (t *Telemetry) Unasked() { t.metrics.unsolicited.Inc() }
