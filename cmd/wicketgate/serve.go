@@ -58,6 +58,7 @@ func (s *serveCommand) Run(a *app) error {
 		return a.complain(err)
 	}
 	g.metrics.Sink(out)
+	g.metrics.TakeStandardLog()
 	boundMemory(g.log)
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes nobody with it
 	signals := make(chan os.Signal, 2)
