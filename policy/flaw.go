@@ -98,6 +98,10 @@ func (e *PathError) Error() string {
 		return "for route " + e.Route.Name + " as it stands, for none as others would read it"
 	case e.Missing != 0 && e.Route != nil:
 		return e.Flaw.String() + ": allow with allow: [" + e.Missing.String() + "] on route " + e.Route.Name
+	case e.Flaw >= EmptySegment && e.Flaw <= EncodedSlash && e.Route != nil:
+		return e.Flaw.String() + ": route " + e.Route.Name + " cannot allow it, as its path does not end in **"
+	case e.Flaw >= EmptySegment && e.Flaw <= EncodedSlash:
+		return e.Flaw.String() + ", and no route as it stands"
 	}
 	return e.Flaw.String()
 }

@@ -31,6 +31,8 @@ type Screened struct {
 	Route    *policy.Route // else the route that governs it, perhaps one that is not Matched
 	Known    bool          // some route has its path, perhaps for other methods
 	Answered bool          // the gate answers it by itself: OPTIONS *, metadata
+
+	Even *policy.PathError // what would refuse the path even where everything is allowed, or nil
 }
 
 // Screen takes r through the door of the listener at the address listen as
@@ -41,7 +43,13 @@ func (t *Table) Screen(listen string, r *http.Request) Screened {
 	}
 	ex := &exchange{table: t}
 	if refusal := ex.enter(t.Sites[listen], r); refusal != nil {
-		return Screened{Door: refusal}
+		s := Screened{Door: refusal}
+		if target, ok := splitTarget(r.RequestURI); ok && refusal.Reason == token.ReasonPath {
+			if path, odd, flaw := policy.Scan(target.path); flaw == policy.NoFlaw {
+				s.Even = ex.gate.Policy.WouldBear(path, odd)
+			}
+		}
+		return s
 	}
 	g, path := ex.gate, ex.request.Path
 	return Screened{
