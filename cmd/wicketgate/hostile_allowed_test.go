@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -174,4 +176,39 @@ func allowedH42(t *testing.T) {
 		}
 	}
 	w.bearsNot(t, "/cut//evil.example/x", "/cut/%2fevil.example", "/cut/;x/evil.example?a=b", "/cut//")
+}
+
+// TestPathsGuide: the file of the guide is good, and its paths fare as it says.
+func TestPathsGuide(t *testing.T) {
+	text := contents(t, filepath.Join(repository, "docs", "guide", "paths.md"))
+	files := blocks(text, "yaml")
+	if len(files) != 1 {
+		t.Fatalf("%d files", len(files))
+	}
+	path := written(t, files[0])
+	command(t, "check", "--config", path).want(t, exitOK, "no mistakes")
+	_, rows, _ := strings.Cut(text, "## What is refused all the same")
+	said := 0
+	for row := range strings.Lines(rows) {
+		cells := strings.Split(row, "|")
+		if len(cells) != 5 || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		for i, target := range strings.Split(cells[1], "`") {
+			if i%2 == 0 {
+				continue
+			}
+			list, code := filepath.Join(t.TempDir(), "urls"), exitOK
+			if err := os.WriteFile(list, []byte(target), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if said++; strings.Contains(cells[2], "400") {
+				code = exitFailed
+			}
+			command(t, "check", "--config", path, "--urls", list).want(t, code)
+		}
+	}
+	if said != 7 {
+		t.Errorf("%d paths", said)
+	}
 }
