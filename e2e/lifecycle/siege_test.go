@@ -26,6 +26,26 @@ type attack struct {
 	running sync.WaitGroup
 
 	connections, requests atomic.Int64
+	places                chan struct{} // for a new connection; so many come in a second
+}
+
+// arrivals is how many connections attackers open in a second, all together.
+const arrivals = 200
+
+func (a *attack) admit() {
+	tick := time.NewTicker(time.Second / arrivals)
+	defer tick.Stop()
+	for {
+		select {
+		case <-a.stop:
+			return
+		case <-tick.C:
+		}
+		select {
+		case a.places <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (a *attack) over() bool {
@@ -42,6 +62,11 @@ func (a *attack) many(n int, one func(net.Conn)) {
 	for range n {
 		a.running.Go(func() {
 			for !a.over() {
+				select {
+				case <-a.stop:
+					return
+				case <-a.places:
+				}
 				conn, err := net.DialTimeout("tcp", a.address, time.Second)
 				if err != nil {
 					a.pause(100 * time.Millisecond)
@@ -58,7 +83,6 @@ func (a *attack) many(n int, one func(net.Conn)) {
 				}()
 				one(conn)
 				close(ended)
-				a.pause(10 * time.Millisecond)
 			}
 		})
 	}
@@ -224,7 +248,8 @@ func TestSiege(t *testing.T) {
 		return s.mint(map[string]any{"cnf": map[string]any{"jkt": k.Thumbprint()}})
 	}
 	time.Sleep(1100 * time.Millisecond) // proofs older than the gate are refused
-	a := &attack{stand: s, address: g.listen, stop: make(chan struct{})}
+	a := &attack{stand: s, address: g.listen, stop: make(chan struct{}), places: make(chan struct{})}
+	a.running.Go(a.admit)
 	var good tally
 	a.good(16, key, boundTo(key), &good)
 	a.many(1000, a.slowly)
@@ -232,8 +257,8 @@ func TestSiege(t *testing.T) {
 	a.many(20, a.huge)
 	a.many(20, a.garbage)
 	a.many(10, a.proving(other, boundTo(other)))
-	a.many(100, a.stalled)
-	a.many(4, a.unread)
+	a.many(50, a.stalled)
+	a.many(1, a.unread)
 	ended := time.After(*siege)
 	unanswered, looks := 0, 0
 watching:

@@ -6,13 +6,13 @@ import "math"
 // goroutines and buffers of net/http on both sides, and an entry with its part
 // of the map it is in.
 const (
-	ofProgram    = 24 << 20 // without any client
-	ofConnection = 12 << 10
+	ofProgram    = 28 << 20 // without any client
+	ofConnection = 20 << 10
 	ofHandshake  = 36 << 10 // more for TLS
 	ofRequest    = 48 << 10
 	ofToken      = 2 << 10
 	ofProof      = 128
-	ofHead       = 3 // times what was read: it is copied while it grows
+	ofHead       = 4 // times what was read: it is copied while it grows
 )
 
 // Room is how much of each a process can hold at once.
