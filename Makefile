@@ -20,7 +20,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel soak smuggle image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel lifecycle soak smuggle image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ zitadel: ## run an authorization server of another family beside the gate (a mod
 
 redis: ## take a real Redis away from two gates in every way there is (a module of its own; needs redis-server)
 	cd e2e/redis && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...
+
+# For lifecycle: -siege 5m -rolls 10 -reloads 1000 -turns 100.
+LIFEFLAGS ?=
+lifecycle: ## start, reload, starve, besiege and stop whole gates (a module of its own; needs Linux, root and haproxy)
+	cd e2e/lifecycle && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m ./... -args $(LIFEFLAGS)
 
 smuggle: ## try every mutation of framing and heads on the wire, with an upstream that notes each octet
 	WICKETGATE_ALL_MUTATIONS=1 $(GO) test -count=1 -v -run '^TestHostileHTTP$$/^H-13$$' ./cmd/wicketgate

@@ -50,6 +50,7 @@ func (s *serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes nobody with it
 	limit, unbounded := boundMemory()
 	out := telemetry.NewSink(a.stderr)
 	defer out.Close(lastLines)
@@ -61,7 +62,6 @@ func (s *serveCommand) Run(a *app) error {
 	}
 	g.metrics.Sink(out)
 	g.log.Info("memory", zap.Int64("limit_octets", limit), zap.NamedError("unbounded", unbounded))
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes nobody with it
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
