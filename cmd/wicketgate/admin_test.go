@@ -14,10 +14,13 @@ import (
 // patience is how long something that must happen may take.
 const patience = 20 * time.Second
 
-// eventually asks until the answer is yes.
+// eventually asks until the answer is yes. Asking costs the machine as much as
+// what is waited for, so it draws breath.
 func eventually(t testing.TB, what string, asked func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !asked(); {
+	pause := time.NewTicker(10 * time.Millisecond)
+	defer pause.Stop()
+	for deadline := time.Now().Add(patience); !asked(); <-pause.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("in vain: %s", what)
 		}

@@ -258,7 +258,7 @@ const lastOctets = 250 * time.Millisecond
 // cutOff ends what is still under way, streams in good order as far as their
 // other ends keep it.
 func (s *servers) cutOff(ctx context.Context) {
-	s.streams.End()
+	ended := s.streams.End()
 	grace, stop := context.WithTimeout(ctx, tunnel.Grace)
 	defer stop()
 	_ = s.streams.Wait(grace) // those left are cut off
@@ -267,6 +267,9 @@ func (s *servers) cutOff(ctx context.Context) {
 	defer stop()
 	s.finish(last) // a stream is counted out before its end is written
 	for _, one := range s.traffic {
+		if ended > 0 { // what a stream ends with is written once its handler is done
+			_ = one.http.Shutdown(grace)
+		}
 		_ = one.http.Close()
 	}
 }

@@ -61,6 +61,7 @@ func (s *serveCommand) Run(a *app) error {
 		return a.complain(err)
 	}
 	g.metrics.Sink(out)
+	g.metrics.TakeStandardLog()
 	g.log.Info("memory", zap.Int64("limit_octets", limit), zap.NamedError("unbounded", unbounded))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)

@@ -64,7 +64,7 @@ func New(o Options) *Telemetry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	t.metrics = newMetrics(t.registry)
-	t.metrics.build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
+	t.metrics.build.WithLabelValues(o.Version, o.Revision, runtime.Version(), FIPS()).Set(1)
 	t.metrics.sizes(t.registry,
 		func() float64 { return t.size(func(s *sizes) func() int { return s.tokens }) },
 		func() float64 { return t.size(func(s *sizes) func() int { return s.replay }) })
