@@ -276,8 +276,6 @@ watching:
 			}
 		}
 	}
-	t.Logf("metrics: open %v refused %v inflight %v shed %v heap %v stacks %v sys %v goroutines %v", g.metric("wicketgate_connections"), g.metric("wicketgate_connections_refused_total"), g.metric("wicketgate_requests_in_flight"),
-		g.metric("wicketgate_refusals_total", `"overload"`), g.metric("go_memstats_heap_inuse_bytes"), g.metric("go_memstats_stack_inuse_bytes"), g.metric("go_memstats_sys_bytes"), g.metric("go_goroutines"))
 	peak := g.proc("VmHWM")
 	close(a.stop)
 	a.running.Wait()
