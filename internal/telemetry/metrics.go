@@ -185,6 +185,11 @@ func (*metrics) sizes(registry prometheus.Registerer, tokens, replay func() floa
 	f.NewGaugeFunc(entries, replay)
 }
 
+// lost makes the counter of log lines that nobody took.
+func (*metrics) lost(registry prometheus.Registerer, lines func() float64) {
+	promauto.With(registry).NewCounterFunc(counter("log_lost_total", "Log lines that could not be written in time, or at all."), lines)
+}
+
 func (m *metrics) makeIssuers(f promauto.Factory) {
 	issuer := []string{"issuer"}
 	m.fetches = f.NewCounterVec(counter("jwks_fetches_total",
@@ -220,5 +225,5 @@ func (m *metrics) makeProcess(f promauto.Factory) {
 	m.certificate = f.NewGaugeVec(gauge("tls_certificate_expiry_timestamp_seconds",
 		"When a certificate that is served, or vouches for clients, or a list of revoked ones ends."), []string{"name"})
 	m.build = f.NewGaugeVec(gauge("build_info",
-		"The build that runs."), []string{"version", "revision", "goversion"})
+		"The build that runs."), []string{"version", "revision", "goversion", "fips"})
 }
