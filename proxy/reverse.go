@@ -258,7 +258,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	ex.gate.Upstream.prepare(r)
 	began := time.Now()
-	resp, err := ex.gate.Upstream.transport.RoundTrip(r)
+	resp, err := ex.gate.Upstream.connections.current.Load().RoundTrip(r)
 	ex.outcome.Upstream = time.Since(began)
 	return resp, err
 }
