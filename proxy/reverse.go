@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/proxy/forwarded"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -35,6 +37,7 @@ type ReverseOptions struct {
 
 // Outcome is what became of one request.
 type Outcome struct {
+	Client   netip.Addr   // who asked, as far as those are believed who say so; the zero Addr when nobody knows
 	Gate     *Gate        // nil when the request did not get as far
 	Door     *token.Error // the refusal at the door, before any route
 	Decision *Decision    // nil when refused at the door
@@ -86,6 +89,7 @@ type exchange struct {
 	forward  *Forward
 	fields   []field
 	trusted  bool
+	path     *forwarded.Path // nil until somebody asks
 	started  time.Time
 	content  *bound.Body  // once it is forwarded
 	trace    *token.Trace // nil but in explain
@@ -233,6 +237,7 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 		answer(rec, http.StatusInternalServerError, "server_error", "")
 	}
 	o := &ex.outcome
+	o.Client = ex.way(r).Client
 	o.Panicked = p != nil && !aborted || errors.Is(ex.decision.Fault, errPanic)
 	o.Cut = cut
 	o.Status, o.Written, o.Duration = rec.status, rec.written, time.Since(ex.started)
