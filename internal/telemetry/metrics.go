@@ -18,6 +18,7 @@ type metrics struct {
 	inFlight        *prometheus.GaugeVec
 	connections     *prometheus.GaugeVec
 	turnedAway      *prometheus.CounterVec
+	headerRefused   *prometheus.CounterVec
 	panics          prometheus.Counter
 	dropped         prometheus.Counter
 
@@ -134,6 +135,8 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 		"Open client connections."), []string{"listener"})
 	m.turnedAway = f.NewCounterVec(counter("connections_refused_total",
 		"Connections closed at once because there were too many."), []string{"listener"})
+	m.headerRefused = f.NewCounterVec(counter("proxy_protocol_refused_total",
+		"Connections closed for want of a PROXY header from a trusted peer."), []string{"listener"})
 	m.panics = f.NewCounter(counter("panics_total",
 		"Panics of the gate, each answered with a 500."))
 	m.dropped = f.NewCounter(counter("access_log_dropped_total",
