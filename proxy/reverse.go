@@ -48,7 +48,10 @@ type Outcome struct {
 	Upstream time.Duration // from there to the response header; 0 when nobody was asked
 	Err      error         // what went wrong behind the gate, for the log
 	Cut      bool          // the answer ended before its end
-	Panicked bool          // a panic of ours was turned into a 500
+	// Challenged says that the upstream asked the client to prove the connection
+	// it shares with others, and that the client was not told.
+	Challenged bool
+	Panicked   bool // a panic of ours was turned into a 500
 }
 
 // Reverse is the front door of a listener: it decides about a request and
@@ -279,6 +282,7 @@ func modifyResponse(resp *http.Response) error {
 	}
 	replaceNonce(resp)
 	keepPrivate(resp)
+	hideConnectionChallenges(resp, ex)
 	if switched {
 		return ex.tunnel(resp)
 	}

@@ -35,6 +35,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if !ex.forward.token || ex.decision.Principal == nil {
 		dropToken(h)
 	}
+	dropConnectionProof(h)
 	ex.cleanSources(h)
 	for _, f := range ex.fields {
 		h[f.name] = []string{f.value}

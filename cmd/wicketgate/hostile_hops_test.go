@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -149,5 +151,139 @@ func threatH56(t *testing.T) {
 	} {
 		client, _, _ := strings.Cut(want, ",")
 		hopThrough(t, w, "X-Forwarded-For", []string{lines}, client, want)
+	}
+}
+
+// sharedRows are about what many clients share on the way to one upstream.
+var sharedRows = []conformanceRow{
+	{"H-106", threatH106}, {"H-107", threatH107}, {"H-109", threatH109},
+}
+
+// threatH106: what proves a connection proves nothing about the next request on
+// it, so neither the question nor an unasked answer passes the gate.
+func threatH106(t *testing.T) {
+	w := newWire(t, nil)
+	const series = "wicketgate_upstream_connection_challenges_total"
+	asked := 0
+	for _, row := range []struct{ sent, want []string }{
+		{[]string{"NTLM"}, nil},
+		{[]string{"Negotiate", "NTLM", `Basic realm="x"`}, []string{`Basic realm="x"`}},
+		{[]string{`Negotiate, ntlm TlRMTVNTUAAC, Basic realm="a, NTLM b", charset="UTF-8"`}, []string{`Basic realm="a, NTLM b", charset="UTF-8"`}},
+		{[]string{`Digest realm="x", qop="auth", nonce="n" , NEGOTIATE`, `Bearer realm = "y"`}, []string{`Digest realm="x", qop="auth", nonce="n"`, `Bearer realm = "y"`}},
+		{[]string{`Basic realm="NTLM, Negotiate"`, "Negotiated x", ",, Basic"}, []string{`Basic realm="NTLM, Negotiate"`, "Negotiated x", ",, Basic"}},
+	} {
+		lines := "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n"
+		for _, line := range row.sent {
+			lines += "WWW-Authenticate: " + line + "\r\n"
+		}
+		w.behind.says(lines+"\r\nno", false)
+		r := w.do("GET", "/any/x", "Authorization", "Bearer "+w.AT(nil))
+		if got := r.Header["Www-Authenticate"]; r.StatusCode != 401 || r.body != "no" || !slices.Equal(got, row.want) {
+			t.Errorf("of %q the client saw %d %q", row.sent, r.StatusCode, got)
+		}
+		if !slices.Equal(row.sent, row.want) {
+			asked++
+		}
+		if n := seriesValue(t, w.fixture, series); n != fmt.Sprint(asked) {
+			t.Errorf("%s %s, want %d", series, n, asked)
+		}
+	}
+	w.behind.setAnswer(nil)
+	for sent, passes := range map[string]bool{"NTLM TlRMTVNTUAAB": false, "negotiate YII=": false, "Negotiate": false, "Basic eDp5": true, "Negotiated x": true} {
+		w.do("GET", "/open/x", "Authorization", sent)
+		if _, seen, _ := w.behind.last(); (seen["Authorization"] != nil) != passes {
+			t.Errorf("of %q the upstream saw %q", sent, seen["Authorization"])
+		}
+	}
+}
+
+// waiting is a gRPC service: it echoes, or waits for its client to go, or goes
+// first. It tells of clients that went.
+func waiting(gone chan<- string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/pkg.Service/Silent":
+			<-r.Context().Done()
+			gone <- r.URL.Path
+		case "/pkg.Service/Abort":
+			panic(http.ErrAbortHandler)
+		default:
+			echo(w, r)
+			if r.Context().Err() != nil {
+				gone <- r.URL.Path
+			}
+		}
+	}
+}
+
+func threatH107(t *testing.T) {
+	gone := make(chan string, 1)
+	f, _ := newGRPCFixture(t, waiting(gone))
+	at := f.AT(nil)
+	t.Run("messages in both directions, and trailers", func(t *testing.T) {
+		s := f.stream(t, at)
+		s.exchange(t, []byte("one"))
+		s.exchange(t, []byte(strings.Repeat("two", 1<<16)))
+		s.end(t)
+	})
+	// Nothing but the reset makes the service go on: that is the event waited for.
+	t.Run("reset between messages", func(t *testing.T) {
+		s := f.stream(t, at)
+		s.exchange(t, []byte("one"))
+		_ = s.resp.Body.Close()
+		if path := <-gone; path != "/pkg.Service/Chat" {
+			t.Errorf("%s ended", path)
+		}
+		_ = s.in.Close()
+	})
+	t.Run("reset before any answer", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/pkg.Service/Silent", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Authorization": {"Bearer " + at}}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if resp, err := h2cTransport(t).RoundTrip(req); err == nil {
+				_ = resp.Body.Close()
+				t.Error("a call that is silent was answered")
+			}
+		}()
+		eventually(t, "the call is under way", func() bool { return f.series(`streams{kind="grpc"}`) == "1" })
+		cancel()
+		if path := <-gone; path != "/pkg.Service/Silent" {
+			t.Errorf("%s ended", path)
+		}
+		<-ended
+	})
+	eventually(t, "no streams", func() bool { return f.series(`streams{kind="grpc"}`) == "0" })
+}
+
+func threatH109(t *testing.T) {
+	gone := make(chan string, 8)
+	f, u := newGRPCFixture(t, waiting(gone))
+	at := f.AT(nil)
+	first := f.stream(t, at)
+	first.exchange(t, []byte("one"))
+	for i := range 5 {
+		if r := f.call(t, h2cTransport(t), "/pkg.Service/Abort", "Authorization", "Bearer "+at); r.Header.Get("Grpc-Status") != "14" {
+			t.Errorf("the call that failed: %d %v", r.StatusCode, r.Header)
+		}
+		other := f.stream(t, at)
+		other.exchange(t, []byte("cut"))
+		_ = other.resp.Body.Close()
+		<-gone
+		_ = other.in.Close()
+		first.exchange(t, fmt.Appendf(nil, "still %d", i))
+	}
+	first.end(t)
+	connections := map[string]bool{}
+	for range len(u.seen) {
+		connections[(<-u.seen).RemoteAddr] = true
+	}
+	if len(connections) != 1 {
+		t.Errorf("%d connections: the streams had none in common", len(connections))
 	}
 }

@@ -25,6 +25,7 @@ type metrics struct {
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
 	upstreamHealthy  *prometheus.GaugeVec
+	challenges       prometheus.Counter
 
 	validations        *prometheus.CounterVec
 	validationDuration map[string]prometheus.Observer // by kind
@@ -135,6 +136,8 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 		"Open client connections."), []string{"listener"})
 	m.turnedAway = f.NewCounterVec(counter("connections_refused_total",
 		"Connections closed at once because there were too many."), []string{"listener"})
+	m.challenges = f.NewCounter(counter("upstream_connection_challenges_total",
+		"Answers of upstreams that asked for NTLM or Negotiate, which prove a shared connection."))
 	m.headerRefused = f.NewCounterVec(counter("proxy_protocol_refused_total",
 		"Connections closed for want of a PROXY header from a trusted peer."), []string{"listener"})
 	m.panics = f.NewCounter(counter("panics_total",
