@@ -105,7 +105,11 @@ func take(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprint(w, n, err)
 }
 
-func give(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, zeros(large)) }
+// give gives as many octets as the query says.
+func give(w http.ResponseWriter, r *http.Request) {
+	n, _ := strconv.ParseInt(r.URL.RawQuery, 10, 64) // none, for what is no number
+	_, _ = io.Copy(w, zeros(n))
+}
 
 // refuse answers before it reads anything.
 func refuse(w http.ResponseWriter, _ *http.Request) {
@@ -131,9 +135,6 @@ func (u *upstream) read(_ http.ResponseWriter, r *http.Request) {
 		u.gone <- "read"
 	}
 }
-
-// large is the size of a body that no memory holds many times.
-const large = 1 << 30
 
 type zero struct{}
 
