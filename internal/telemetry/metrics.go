@@ -136,7 +136,7 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 	m.connections = f.NewGaugeVec(gauge("connections",
 		"Open client connections."), []string{"listener"})
 	m.turnedAway = f.NewCounterVec(counter("connections_refused_total",
-		"Connections closed at once because there were too many."), []string{"listener"})
+		"Connections closed because there were too many."), []string{"listener"})
 	m.challenges = f.NewCounter(counter("upstream_connection_challenges_total",
 		"Answers of upstreams that asked for NTLM or Negotiate, which prove a shared connection."))
 	m.headerRefused = f.NewCounterVec(counter("proxy_protocol_refused_total",
