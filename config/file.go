@@ -19,6 +19,8 @@ type File struct {
 	TLS            TLS            `yaml:"tls" doc:"Serve HTTPS on every traffic listener; default plain HTTP."`
 	Admin          Admin          `yaml:"admin" doc:"The listener for probes and metrics."`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" empty:"ok" doc:"Peers that may say X-Forwarded-*, Forwarded and client certificate headers, as addresses or CIDR blocks; default none."`
+	TrustedHeader  string         `yaml:"trusted_header" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded" doc:"Which header trusted_proxies say the client's address in; the other one is never believed, since a proxy that does not write it passes on what the client wrote; default x-forwarded-for."`
+	ProxyProtocol  []string       `yaml:"proxy_protocol" doc:"Which listen addresses take the PROXY protocol (version 1 or 2): each connection must come from trusted_proxies and begin with its header; default none."`
 	Via            string         `yaml:"via" default:"wicketgate" doc:"Name of this gate in Via; a request that carries it already has gone in a circle and is refused, so gates in a row need different names; default wicketgate."`
 	Issuers        []Issuer       `yaml:"issuers" required:"true" doc:"The authorization servers whose access tokens are accepted; at least one."`
 	Resources      []Resource     `yaml:"resources" required:"true" doc:"The APIs to protect; at least one."`

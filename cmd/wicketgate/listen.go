@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/proxy/proxyprotocol"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/proxy/tunnel"
 )
@@ -126,6 +128,12 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h.Protocols.SetHTTP2(true)
 	h.Protocols.SetUnencryptedHTTP2(true)
 	one, err := g.bind(address, h)
+	if err == nil && slices.Contains(g.file.ProxyProtocol, address) {
+		one.listener = proxyprotocol.Listen(one.listener, proxyprotocol.Options{
+			Timeout: h.ReadHeaderTimeout, Refused: g.metrics.HeaderRefused(address),
+			Trusted: func(peer netip.Addr) bool { return g.gates.Table().Trusted.Trusts(peer) },
+		})
+	}
 	if err == nil {
 		one.listener = s.clients.Listener(one.listener, g.metrics.ConnectionRefused(address))
 	}

@@ -362,6 +362,8 @@ func (g *gateway) needsRestart(file *config.File) error {
 	switch {
 	case !slices.Equal(listenAddresses(old), listenAddresses(file)) || old.Admin.Listen != file.Admin.Listen:
 		return errors.New("restart needed: the listen addresses changed")
+	case !slices.Equal(old.ProxyProtocol, file.ProxyProtocol):
+		return errors.New("restart needed: proxy_protocol changed")
 	case old.TLS.On() != file.TLS.On():
 		return errors.New("restart needed: tls was switched on or off")
 	case !old.DPoP.Replay.Equal(file.DPoP.Replay):
