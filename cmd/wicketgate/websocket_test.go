@@ -321,6 +321,7 @@ func TestWebSocketLimits(t *testing.T) {
 	if second.answer.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
+	eventually(t, "the reason", func() bool { return f.series(`refusals_total{reason="websockets"}`) == "1" })
 	first.wantClose(t, 1001) // silence
 	eventually(t, "room again", func() bool {
 		third := f.shake(t, "/ws/3", "Authorization", bearer)
