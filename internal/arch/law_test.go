@@ -44,6 +44,7 @@ var wicketgate = law{
 		"proxy":                4,
 		"proxy/clientcert":     1,
 		"proxy/bound":          0,
+		"proxy/quiet":          0,
 		"proxy/streams":        0,
 		"proxy/tunnel":         0,
 		"validator":            3,
@@ -67,7 +68,7 @@ var wicketgate = law{
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
-	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/process", "internal/soak", "internal/wycheproof"},
+	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/process", "internal/smuggle", "internal/soak", "internal/soak/echo", "internal/wycheproof"},
 	mayImport: map[string][]string{
 		"jwks":                 {"token", "internal/fetch", "internal/keep"},
 		"policy":               {"token"},
@@ -78,7 +79,7 @@ var wicketgate = law{
 		"validator/signals":    {"token", "jwks", "validator/revoke"},
 		"internal/live":        {"token", "jwks", "internal/fetch", "internal/redis", "internal/denials", "validator/introspect"},
 		"internal/denials":     {"validator/revoke", "internal/redis"},
-		"proxy":                {"token", "policy", "proxy/bound", "proxy/clientcert", "proxy/streams", "proxy/tunnel"},
+		"proxy":                {"token", "policy", "proxy/bound", "proxy/clientcert", "proxy/quiet", "proxy/streams", "proxy/tunnel"},
 		"proxy/clientcert":     {"token"},
 	},
 	demo:      "internal/devissuer",
@@ -135,8 +136,10 @@ var wicketgate = law{
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1400, "two protocols, four ways to say who asks, two forms of an answer, and sharing answers sealed"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
-		"internal/telemetry":   {1750, "every metric and label in one place, and the access log"},
-		"internal/soak":        {2800, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},
+		"internal/mutants":     {1500, "finding checks, giving each a switch, learning which tests reach them, and the table of what was noticed"},
+		"internal/telemetry":   {1950, "every metric and label in one place, and the log with all that may not hold the gate up"},
+		"internal/soak":        {2950, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},
+		"internal/soak/echo":   {1400, "two kinds of client, two of upstream, each with every fault, and the judge"},
 	},
 	functionLines: 60,
 	longFunctions: map[string]string{},
