@@ -23,7 +23,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel peers soak echo smuggle image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket streams redis zitadel peers soak echo smuggle image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ grpc: ## run a real gRPC client and service through the gate (a module of its ow
 
 websocket: ## run a real WebSocket client and service through the gate (a module of its own)
 	cd e2e/websocket && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+streams: ## run event streams, 100-continue, trailers and bodies of 1 GiB through the gate (a module of its own; needs node, curl)
+	cd e2e/streams && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 zitadel: ## run an authorization server of another family beside the gate (a module of its own)
 	cd e2e/zitadel && $(GO) vet ./... && $(GO) test -count=1 ./...
