@@ -35,7 +35,7 @@ func (g *gate) listen(t *testing.T, client *http.Client, authorization string, l
 
 func (l *listener) ask(t *testing.T, method, path, authorization, last string) *http.Response {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, method, l.g.url+path, nil)
 	if err != nil {
@@ -87,7 +87,7 @@ func TestEvents(t *testing.T) {
 				}
 			})
 			t.Run("expiry", func(t *testing.T) {
-				end := time.Now().Add(2 * time.Second).Truncate(time.Second)
+				end := time.Now().Add(4 * time.Second).Truncate(time.Second)
 				short := g.bearer(t, map[string]any{"exp": end.Unix(), "iat": end.Unix() - 60})
 				l := g.listen(t, client, short, 0)
 				l.next(t, 1)

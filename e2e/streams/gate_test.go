@@ -84,7 +84,7 @@ func startGate(t *testing.T) *gate {
 			t.Log(log.String())
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	if err := g.child.Ready(ctx); err != nil {
 		t.Fatal(err)

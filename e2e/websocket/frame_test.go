@@ -141,7 +141,7 @@ func (g *gate) shake(t *testing.T, path, fields, early string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
 	_, _ = io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: rs.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "+key+"\r\n"+fields+"\r\n"+early)
 	c := &client{Conn: conn, Reader: bufio.NewReader(conn)}
 	if c.answer, err = http.ReadResponse(c.Reader, nil); err != nil {

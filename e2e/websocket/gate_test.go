@@ -104,7 +104,7 @@ func startGate(t *testing.T) *gate {
 			t.Log(log.String())
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	if err := p.Ready(ctx); err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func (g *gate) dial(t *testing.T, claims map[string]any, mode websocket.Compress
 	} else {
 		o.HTTPHeader = http.Header{"Authorization": {"Bearer " + raw}}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
 	c, _, err := websocket.Dial(ctx, "ws://"+g.address+"/echo", o)
 	if err != nil {
