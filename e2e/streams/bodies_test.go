@@ -59,9 +59,9 @@ func TestTrailers(t *testing.T) {
 // went over the wire.
 func curl(t *testing.T, in io.Reader, arguments ...string) (output, story string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Second)
 	defer cancel()
-	c := exec.CommandContext(ctx, "curl", append([]string{"-sv", "--max-time", "60"}, arguments...)...)
+	c := exec.CommandContext(ctx, "curl", append([]string{"-sv", "--max-time", "300"}, arguments...)...)
 	var told, seen bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = in, &told, &seen
 	if err := c.Run(); err != nil {
