@@ -23,7 +23,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ websocket: ## run a real WebSocket client and service through the gate (a module
 
 upstreams: ## run each protocol of clients against each of upstreams, and bodies of 1 GiB (a module of its own; needs Linux)
 	cd e2e/upstreams && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+streams: ## run event streams, 100-continue, trailers and bodies of 1 GiB through the gate (a module of its own; needs node, curl)
+	cd e2e/streams && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 zitadel: ## run an authorization server of another family beside the gate (a module of its own)
 	cd e2e/zitadel && $(GO) vet ./... && $(GO) test -count=1 ./...

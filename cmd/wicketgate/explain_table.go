@@ -76,6 +76,10 @@ var rules = map[token.Reason]rule{
 
 	token.ReasonBodySize: {"size of the body", "RFC 9110 section 15.5.14", "routes[].max_body"},
 
+	token.ReasonHandshake:        {"WebSocket handshake", "RFC 6455 section 4.2.1", "routes[].websocket"},
+	token.ReasonHandshakeVersion: {"WebSocket version", "RFC 6455 section 4.4", "routes[].websocket"},
+	token.ReasonTunnels:          {"WebSocket connections", "", "limits.websockets"},
+
 	token.ReasonKeysUnavailable:   {"keys of the issuer", "RFC 7517 section 5", "issuers[].jwks_uri"},
 	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay"},
 

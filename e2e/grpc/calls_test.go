@@ -20,7 +20,7 @@ import (
 // testNeighbours asks the services that clients and balancers look for beside
 // an API. A watch stays open, and each change comes through at once.
 func testNeighbours(t *testing.T, conn *grpc.ClientConn, state *health.Server) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	state.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
 	watch, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{})
@@ -57,7 +57,7 @@ func testNeighbours(t *testing.T, conn *grpc.ClientConn, state *health.Server) {
 
 // testLargeMessages: no bound of the gate's is on a message.
 func testLargeMessages(t *testing.T, conn *grpc.ClientConn) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	const size = 16 << 20
 	body := bytes.Repeat([]byte("wicketga"), size/8)
@@ -81,7 +81,7 @@ func testLargeMessages(t *testing.T, conn *grpc.ClientConn) {
 
 // testNeedsToken: none of the neighbours is open to strangers.
 func testNeedsToken(t *testing.T, p passage) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	conn := p.dial(t, "")
 	_, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
@@ -118,7 +118,7 @@ func testCancel(t *testing.T, g *gate, good string) {
 			if !errors.Is(got, want) {
 				t.Errorf("%s: the service saw %v, want %v", what, got, want)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Errorf("%s: the service works on", what)
 		}
 	}
@@ -153,7 +153,7 @@ func testCancel(t *testing.T, g *gate, good string) {
 		// Its own clock or the client's RST: whichever is first.
 		select {
 		case <-g.service.released:
-		case <-time.After(20 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Error("the service works on")
 		}
 	})

@@ -151,7 +151,7 @@ func run(t *testing.T, address, config string, env ...string) (stop func()) {
 // issuer is away, and serves all the same.
 func untilServing(t *testing.T, address string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

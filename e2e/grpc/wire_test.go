@@ -51,7 +51,7 @@ func openFrames(t *testing.T, address string) *frames {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
 	f := &frames{Framer: http2.NewFramer(conn, conn), conn: conn}
 	f.encoder = hpack.NewEncoder(&f.encoded)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -369,7 +369,7 @@ func TestWebOnTheWire(t *testing.T) {
 			t.Errorf("%s: the upstream saw %v", kind, seen.Header)
 		}
 	}
-	end := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	end := time.Now().Add(4 * time.Second).Truncate(time.Second)
 	raw := mint(t, w.issuer, map[string]any{"exp": end.Unix(), "iat": end.Unix() - 60})
 	frames := openFrames(t, w.address)
 	frames.call(t, "/s/Say", "application/grpc-web-text", "authorization", "Bearer "+raw)
@@ -378,7 +378,7 @@ func TestWebOnTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
 	_, _ = io.WriteString(conn, "POST /s/Say HTTP/1.1\r\nHost: rs.example.com\r\nContent-Type: application/grpc-web\r\nContent-Length: 0\r\nAuthorization: Bearer "+raw+"\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

@@ -69,6 +69,9 @@ func (t *Tunnel) Run(idle time.Duration, quiet func()) int64 {
 	}()
 	t.copy(&t.up, t.client, t.early)
 	other.Wait()
+	t.Close()
+	t.down.mu.Lock() // a goodbye may be on its way to who has gone
+	defer t.down.mu.Unlock()
 	return t.down.octets
 }
 
