@@ -52,37 +52,38 @@ func TestEachFault(t *testing.T) {
 	}
 	third := "  - {identifier: https://d.example.com, upstream: http://a, behind_tls: true, hosts: [y.example.com]}\n"
 	for text, want := range map[string]string{
-		second(`listen: "127.0.0.1:0"`, `listen: ":0"`):                             "",
-		second(`listen: "127.0.0.1:8500"`, `listen: "127.0.0.2:8500"`):              "",
-		second(`listen: "127.0.0.1:8500"`, `listen: ":8500"`):                       "resources[1].listen: overlaps",
-		second(`hosts: [x.example.com]`, `hosts: [x.example.com]`):                  "resources[1].hosts[0]: is a host of resources[0]",
-		second(`hosts: [x.example.com]`, `name: c`):                                 "resources[1].hosts: is missing",
-		second(`hosts: [x.example.com]`, `hosts: [y.example.com]`) + third:          "resources[2].hosts[0]: is a host of resources[1]",
-		about("", "hosts: [a b]", ""):                                               "resources[0].hosts[0]: is no host",
-		about("", "hosts: [a.example.com, A.example.com]", ""):                      "resources[0].hosts[1]: is the same",
-		about("", "name: a b", ""):                                                  "resources[0].name: is no name",
-		about("", "realm: "+strings.Repeat("r", 256), ""):                           "",
-		about("", "realm: "+strings.Repeat("r", 257), ""):                           "resources[0].realm: wants",
-		about("", `public_origins: ["https://b.example.com?x=1"]`, ""):              "resources[0].public_origins[0]: is more than an origin",
-		about("", `public_origins: ["https://b.example.com?"]`, ""):                 "resources[0].public_origins[0]: is more than an origin",
-		about("", `cors: {origins: ["https://b.example.com?x=1"]}`, ""):             "resources[0].cors.origins[0]: is more than an origin",
-		about("", `cors: {origins: ["https://b.example.com?"]}`, ""):                "resources[0].cors.origins[0]: is more than an origin",
-		about("", `upstream: "http://127.0.0.1:1?"`, ""):                            "resources[0].upstream: must not have a query",
-		about("", `upstream: "unix:///%zz"`, ""):                                    "resources[0].upstream: names no socket",
-		about("", `upstream: "unix:///"`, ""):                                       "resources[0].upstream: names no socket",
-		about("", `upstream: "unix:///run/app.sock?x"`, ""):                         "resources[0].upstream: names no socket",
-		about("", `routes: [{path: /ext/, strip_prefix: /ext/}]`, ""):               "resources[0].routes[0].strip_prefix: must be whole",
-		about("", `routes: [{path: ext/*, strip_prefix: ext}]`, ""):                 "resources[0].routes[0].path: must begin|resources[0].routes[0].strip_prefix: must be whole",
-		about("", `routes: [{path: /a, scopes: {any: [a b]}}]`, ""):                 "resources[0].routes[0].scopes.any[0]: holds more than one",
-		about("", `routes: [{path: /a, claims: {act.act: [x]}}]`, ""):               "resources[0].routes[0].claims[\"act.act\"]: is history",
-		about("", `routes: [{path: /a, claims: {act.act.sub: [x]}}]`, ""):           "resources[0].routes[0].claims[\"act.act.sub\"]: is history",
-		about("", `token_sources: {header: X-T}, forward: {headers: {X_T: a}}`, ""): "resources[0].token_sources.header: is set by forward.headers",
+		second(`listen: "127.0.0.1:0"`, `listen: ":0"`):                                     "",
+		second(`listen: "127.0.0.1:8500"`, `listen: "127.0.0.2:8500"`):                      "",
+		second(`listen: "127.0.0.1:8500"`, `listen: ":8500"`):                               "resources[1].listen: overlaps",
+		second(`hosts: [x.example.com]`, `hosts: [x.example.com]`):                          "resources[1].hosts[0]: is a host of resources[0]",
+		second(`hosts: [x.example.com]`, `name: c`):                                         "resources[1].hosts: is missing",
+		second(`hosts: [x.example.com]`, `hosts: [y.example.com]`) + third:                  "resources[2].hosts[0]: is a host of resources[1]",
+		about("", "hosts: [a b]", ""):                                                       "resources[0].hosts[0]: is no host",
+		about("", "hosts: [a.example.com, A.example.com]", ""):                              "resources[0].hosts[1]: is the same",
+		about("", "name: a b", ""):                                                          "resources[0].name: is no name",
+		about("", "realm: "+strings.Repeat("r", 256), ""):                                   "",
+		about("", "realm: "+strings.Repeat("r", 257), ""):                                   "resources[0].realm: wants",
+		about("", `public_origins: ["https://b.example.com?x=1"]`, ""):                      "resources[0].public_origins[0]: is more than an origin",
+		about("", `public_origins: ["https://b.example.com?"]`, ""):                         "resources[0].public_origins[0]: is more than an origin",
+		about("", `cors: {origins: ["https://b.example.com?x=1"]}`, ""):                     "resources[0].cors.origins[0]: is more than an origin",
+		about("", `cors: {origins: ["https://b.example.com?"]}`, ""):                        "resources[0].cors.origins[0]: is more than an origin",
+		about("", `upstream: "http://127.0.0.1:1?"`, ""):                                    "resources[0].upstream: must not have a query",
+		about("", `upstream: "unix:///%zz"`, ""):                                            "resources[0].upstream: names no socket",
+		about("", `upstream: "unix:///"`, ""):                                               "resources[0].upstream: names no socket",
+		about("", `upstream: "unix:///run/app.sock?x"`, ""):                                 "resources[0].upstream: names no socket",
+		about("", `routes: [{path: /ext/, strip_prefix: /ext/}]`, ""):                       "resources[0].routes[0].strip_prefix: must be whole",
+		about("", `routes: [{path: ext/*, strip_prefix: ext}]`, ""):                         "resources[0].routes[0].path: must begin|resources[0].routes[0].strip_prefix: must be whole",
+		about("", `routes: [{path: /a, scopes: {any: [a b]}}]`, ""):                         "resources[0].routes[0].scopes.any[0]: holds more than one",
+		about("", `routes: [{path: /a, claims: {act.act: [x]}}]`, ""):                       "resources[0].routes[0].claims[\"act.act\"]: is history",
+		about("", `routes: [{path: /a, claims: {act.act.sub: [x]}}]`, ""):                   "resources[0].routes[0].claims[\"act.act.sub\"]: is history",
+		about("", `token_sources: {header: X-T}, forward: {headers: {X-U: a}}`, ""):         "",
+		about("", `token_sources: {header: X-T}, forward: {headers: {X-U: a, X_T: a}}`, ""): "resources[0].token_sources.header: is set by forward.headers",
 
 		strings.Replace(about("name: a", "", ""), "a.example.com", "a.example.com?", 1):                                                                                   "issuers[0].issuer: an issuer has no query",
 		about("jwks_uri: https://k.example.com, hosts: [k.example.com]", "", ""):                                                                                          "issuers[0].hosts: means nothing with jwks_uri",
 		about("jwks_uri: https://k.example.com, hosts: [k.example.com], introspection: {client_id: g, client_secret_file: s}", "", ""):                                    "",
 		about("jwks_uri: https://k.example.com, hosts: [k.example.com], introspection: {client_id: g, client_secret_file: s, endpoint: https://a.example.com/i}", "", ""): "issuers[0].hosts: means nothing with jwks_uri",
-		about(`status_list: {allow: ["https://a.example.com/s?x/"]}`, "", ""):                                                                                              "issuers[0].status_list.allow[0]: has a query",
+		about(`status_list: {allow: ["https://a.example.com/s?x/"]}`, "", ""):                                                                                             "issuers[0].status_list.allow[0]: has a query",
 		twoPrefixes("wg_", "wg_b_"):   "issuers[1].introspection.prefix: cannot be told",
 		twoPrefixes("wg_b_", "wg_"):   "issuers[1].introspection.prefix: cannot be told",
 		twoPrefixes("wg_a_", "wg_"):   "issuers[1].introspection.prefix: cannot be told",
@@ -158,6 +159,7 @@ func TestEachWarning(t *testing.T) {
 		signals(`"127.0.0.1:8422"`): "",
 
 		replayed("addresses: [\"redis.example.com:6379\"]"):                       plain,
+		replayed("addresses: [\"[::]:6379\"]"):                                    plain,
 		replayed("addresses: [\"192.0.2.1:6379\"]"):                               plain,
 		replayed("addresses: [\"127.0.0.1:6379\"]"):                               "",
 		replayed("addresses: [\"localhost:6379\"]"):                               "",
@@ -181,14 +183,14 @@ func TestEachWarning(t *testing.T) {
 // Of names that servers fold onto each other each is told the one before it in
 // the file.
 func TestSameHeadersInTheOrderOfTheFile(t *testing.T) {
-	names := []string{"X-Mail", "X_Mail", "X.Mail", "X+Mail", "X!Mail", "X~Mail"}
+	names := []string{"X-Mail", "X_Mail", "X.Mail", "X+Mail", "X!Mail", "X~Mail", "X&Mail", "X'Mail", "X*Mail", "X^Mail", "X|Mail"}
 	got := faults(about("", `forward: {headers: {"`+strings.Join(names, `": a, "`)+`": a}}`, ""))
 	if len(got) != len(names)-1 {
 		t.Fatalf("%q", got)
 	}
 	for i, one := range got {
-		if want := "resources[0].forward.headers." + names[i+1] + ": is read as " + names[i] + " "; !strings.HasPrefix(strings.ReplaceAll(one, `"`, ""), want) && !strings.Contains(one, "is read as "+names[i]+" ") {
-			t.Errorf("%s, want %s", one, want)
+		if !strings.Contains(one, names[i+1]) || !strings.Contains(one, "is read as "+names[i]+" ") {
+			t.Errorf("%s, want %s after %s", one, names[i+1], names[i])
 		}
 	}
 }
@@ -261,7 +263,7 @@ func TestDigest(t *testing.T) {
 		return out
 	}
 	hashed := sum("", a)
-	if sum("x", a) == hashed {
+	if sum("x", a) == sum("y", a) {
 		t.Error("the text does not count")
 	}
 	if sum("", b) == hashed {

@@ -136,6 +136,7 @@ var wicketgate = law{
 		"validator/introspect": {1400, "two protocols, four ways to say who asks, two forms of an answer, and sharing answers sealed"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
 		"internal/telemetry":   {1750, "every metric and label in one place, and the access log"},
+		"internal/mutants":     {1400, "what a check is, a switch for each, what every test reaches, and asking it; mostly tables of small cases"},
 		"internal/soak":        {2800, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},
 	},
 	functionLines: 60,
