@@ -5,8 +5,9 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 # For the second half of bench: -requests, -rounds, -connections.
 BENCHFLAGS ?=
-# For mutants: -sample 1/10, -only token/jwt.go, -recheck, -list, -v.
+# For mutants: -sample 1/10, -only token/jwt.go, -tests TestNew, -recheck, -list, -v.
 MUTANTFLAGS ?=
+MUTANTS     := token validator validator/dpop policy proxy proxy/bound proxy/clientcert proxy/streams proxy/tunnel config
 # For soak: how long, how many requests a second, and -gate PROGRAM, -keep.
 SOAK      ?= 60s
 SOAKRATE  ?= 300
@@ -50,7 +51,7 @@ arch: ## check floors, doors, budgets and habits only
 	$(GO) test -count=1 ./internal/arch
 
 mutants: ## take out each check one at a time and see that a test fails (MUTANTFLAGS; takes an hour)
-	$(GO) run ./internal/mutants $(MUTANTFLAGS) token validator validator/dpop policy
+	$(GO) run ./internal/mutants $(MUTANTFLAGS) $(MUTANTS)
 
 conformance: ## run the tests of every row of the conformance list and write docs/conformance.md
 	$(GO) run ./internal/conformance
