@@ -21,22 +21,22 @@ import (
 // TestH2Load sends more streams than the gate takes at once, from many clients.
 // It leaves no processor to others, so nothing runs beside it.
 func TestH2Load(t *testing.T) {
-	g := startGate(t, startUpstream(t), "")
+	const patient = "timeouts: {upstream_connect: 60s}\n" // a busy machine is late
 	c := newCertificate(t)
-	secure := startGate(t, startUpstream(t), c.setting())
+	g, secure := startGate(t, startUpstream(t), patient), startGate(t, startUpstream(t), patient+c.setting())
 	for _, row := range []struct {
 		name, url string
 		gate      *gate
 		args      []string
 	}{
-		{"h2c", "http://" + g.address, g, []string{"-n", "8000", "-c", "40", "-m", "200"}},
-		{"h2 over TLS", "https://" + secure.address, secure, []string{"-n", "4000", "-c", "20", "-m", "200"}},
-		{"HTTP/1.1", "http://" + g.address, g, []string{"-n", "4000", "-c", "40", "--h1"}},
+		{"h2c", "http://" + g.address, g, []string{"-n", "5000", "-c", "15", "-m", "200"}},
+		{"h2 over TLS", "https://" + secure.address, secure, []string{"-n", "3000", "-c", "10", "-m", "200"}},
+		{"HTTP/1.1", "http://" + g.address, g, []string{"-n", "3000", "-c", "40", "--h1"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			before := row.gate.counted(t, "wicketgate_requests_total", `code="2xx",decision="allowed"`)
-			args := append(row.args, "-T", "20", "-N", "20", "-H", "authorization: Bearer "+row.gate.token, row.url+"/any/x")
-			text, code := output(t, time.Minute, "h2load", args...)
+			args := append(row.args, "-T", "60", "-N", "60", "-H", "authorization: Bearer "+row.gate.token, row.url+"/any/x")
+			text, code := output(t, 2*time.Minute, "h2load", args...)
 			n := row.args[1]
 			if code != 0 || !strings.Contains(text, fmt.Sprintf("status codes: %s 2xx, 0 3xx, 0 4xx, 0 5xx", n)) {
 				t.Errorf("h2load ended with %d: %s", code, text)
