@@ -11,6 +11,9 @@ MUTANTFLAGS ?=
 SOAK      ?= 60s
 SOAKRATE  ?= 300
 SOAKFLAGS ?=
+# For echo: how many requests, and -seed N, -odd 0.05, -gate PROGRAM, -keep.
+ECHO      ?= 100000
+ECHOFLAGS ?=
 BUILDER   ?= docker
 IMAGE     ?= wicketgate:dev
 
@@ -20,7 +23,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel soak smuggle image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel peers soak echo smuggle image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +64,10 @@ e2e: ## run a real authorization server, client and upstream through the gate (n
 
 soak: ## send requests for SOAK (60s) at SOAKRATE (300) a second while issuers fail and rotate; every verdict is known (needs Linux)
 	$(GO) run ./internal/soak -duration $(SOAK) -rate $(SOAKRATE) $(SOAKFLAGS)
+	$(GO) run ./internal/soak -echo $(ECHO) $(ECHOFLAGS)
+
+echo: ## send ECHO (100000) requests that name themselves through faults on all sides: nobody gets another's answer (needs Linux)
+	$(GO) run ./internal/soak -echo $(ECHO) $(ECHOFLAGS)
 
 wycheproof: ## try the vectors of Wycheproof three ways each (needs the network or a filled module cache)
 	$(GO) test -count=1 -tags wycheproof ./internal/wycheproof
@@ -76,6 +83,9 @@ zitadel: ## run an authorization server of another family beside the gate (a mod
 
 redis: ## take a real Redis away from two gates in every way there is (a module of its own; needs redis-server)
 	cd e2e/redis && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...
+
+peers: ## run haproxy, nginx and apache2 before and behind the gate, and curl, h2load, h2spec and slowhttptest against it (a module of its own)
+	cd e2e/peers && $(GO) vet ./... && $(GO) test -count=1 -parallel 16 -timeout 5m ./...
 
 smuggle: ## try every mutation of framing and heads on the wire, with an upstream that notes each octet
 	WICKETGATE_ALL_MUTATIONS=1 $(GO) test -count=1 -v -run '^TestHostileHTTP$$/^H-13$$' ./cmd/wicketgate

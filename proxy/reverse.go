@@ -256,6 +256,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ex == nil || ex.decision.Verdict != Allowed {
 		return nil, errUndecided
 	}
+	ex.gate.Upstream.prepare(r)
 	began := time.Now()
 	resp, err := ex.gate.Upstream.transport.RoundTrip(r)
 	ex.outcome.Upstream = time.Since(began)

@@ -55,6 +55,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	hooks := streams.Hooks{}
 	if metrics != nil {
 		hooks.Began, hooks.Ended = metrics.StreamBegan, metrics.StreamEnded
+		s.upstreams.OnUnasked(metrics.Unasked)
 	}
 	s.streams = streams.NewSet(hooks)
 	o := jwks.Options{}

@@ -33,6 +33,7 @@ type servers struct {
 	running sync.WaitGroup
 
 	handshake atomic.Pointer[tls.Config] // for the next connection
+	leaving   atomic.Bool                // clients are told to look elsewhere
 	streams   *streams.Set
 	clients   bound.Connections // of all traffic listeners
 	metrics   *telemetry.Telemetry
@@ -107,9 +108,9 @@ func (g *gateway) bind(address string, h *http.Server) (*server, error) {
 
 func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h := &http.Server{
-		Handler: g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
+		Handler: s.parting(g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
 			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
-		})),
+		}))),
 		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,
 		IdleTimeout:                  g.file.Timeouts.Idle,
 		MaxHeaderBytes:               int(g.file.Limits.HeaderSection + g.file.Limits.Target),
@@ -204,11 +205,19 @@ func (s *servers) signalsAddress() string {
 func (s *servers) adminAddress() string { return s.admin.listener.Addr().String() }
 
 // quiet makes clients look for another replica: a connection closes after the
-// answer it carries.
-func (s *servers) quiet() {
-	for _, one := range s.traffic {
-		one.http.SetKeepAlivesEnabled(false)
-	}
+// answer it carries. One that carries none stays open as yet: a request may be
+// on its way there, and closing would lose it.
+func (s *servers) quiet() { s.leaving.Store(true) }
+
+// parting says goodbye with each answer once the gate is leaving. Over HTTP/2
+// net/http makes a GOAWAY of it.
+func (s *servers) parting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // shutdown stops taking requests, after delay, and waits for those in flight.
@@ -224,25 +233,41 @@ func (s *servers) shutdown(delay, timeout time.Duration, signals <-chan os.Signa
 	deadline, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	var ended sync.WaitGroup
-	for _, one := range s.traffic {
-		ended.Go(func() { _ = one.http.Shutdown(deadline) }) // what outlived the deadline is cut off below
-	}
 	ended.Go(func() { _ = s.streams.Wait(deadline) }) // no server knows of tunnels
+	s.finish(deadline)
 	ended.Wait()
 	if deadline.Err() != nil {
 		s.cutOff(ctx)
 	}
 }
 
+// finish takes no more requests, and waits until ctx for those under way.
+func (s *servers) finish(ctx context.Context) {
+	var ended sync.WaitGroup
+	for _, one := range s.traffic {
+		ended.Go(func() { _ = one.http.Shutdown(ctx) }) // what outlives ctx is cut off
+	}
+	ended.Wait()
+}
+
+// lastOctets is how long answers that have ended take to be written.
+const lastOctets = 250 * time.Millisecond
+
 // cutOff ends what is still under way, streams in good order as far as their
 // other ends keep it.
 func (s *servers) cutOff(ctx context.Context) {
-	s.streams.End()
+	ended := s.streams.End()
 	grace, stop := context.WithTimeout(ctx, tunnel.Grace)
 	defer stop()
 	_ = s.streams.Wait(grace) // those left are cut off
 	s.streams.Close()
+	last, stop := context.WithTimeout(ctx, lastOctets)
+	defer stop()
+	s.finish(last) // a stream is counted out before its end is written
 	for _, one := range s.traffic {
+		if ended > 0 { // what a stream ends with is written once its handler is done
+			_ = one.http.Shutdown(grace)
+		}
 		_ = one.http.Close()
 	}
 }

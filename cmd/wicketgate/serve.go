@@ -29,6 +29,9 @@ const imageConfig = "/etc/wicketgate/config.yaml"
 // names is looked at.
 const watchEvery = 5 * time.Second
 
+// lastLines is how long the end waits for whoever reads the log.
+const lastLines = time.Second
+
 type serveCommand struct {
 	Config string `short:"c" help:"The configuration file. Default: $WICKETGATE_CONFIG, then /etc/wicketgate/config.yaml." placeholder:"FILE"`
 }
@@ -46,11 +49,18 @@ func (s *serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	g, err := newGateway(a, path, file)
+	out := telemetry.NewSink(a.stderr)
+	defer out.Close(lastLines)
+	logged := *a
+	logged.stderr = out
+	g, err := newGateway(&logged, path, file)
 	if err != nil {
 		return a.complain(err)
 	}
+	g.metrics.Sink(out)
+	g.metrics.TakeStandardLog()
 	boundMemory(g.log)
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes nobody with it
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -123,7 +133,8 @@ type gateway struct {
 	bound   map[string]net.Listener // bound before, by address; nil but in the demo
 
 	draining atomic.Pointer[time.Time] // since when; nil while serving
-	reload   chan struct{}             // asked for by the admin listener
+	reload   chan chan<- bool          // asked for by the admin listener
+	leaving  chan struct{}             // closed when nothing is replaced any more
 
 	mu   sync.Mutex   // guards file and plan
 	file *config.File // in force
@@ -141,7 +152,7 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 		return nil, err
 	}
 	g := &gateway{
-		app: a, path: path, log: log, gates: &proxy.Switch{}, reload: make(chan struct{}, 1),
+		app: a, path: path, log: log, gates: &proxy.Switch{}, reload: make(chan chan<- bool), leaving: make(chan struct{}),
 	}
 	g.metrics = telemetry.New(telemetry.Options{
 		Version: version(), Revision: revision(), Log: log, Access: telemetry.ParseAccess(file.Log.Access),
@@ -243,8 +254,8 @@ func (g *gateway) wait(ctx context.Context, signals <-chan os.Signal, changed <-
 		select {
 		case <-changed:
 			g.tryReload("file")
-		case <-g.reload:
-			g.tryReload("admin")
+		case asked := <-g.reload:
+			asked <- g.tryReload("admin")
 		case err := <-g.servers.failed:
 			return fmt.Errorf("listener: %w", err)
 		case <-ctx.Done():
@@ -266,6 +277,7 @@ func (g *gateway) wait(ctx context.Context, signals <-chan os.Signal, changed <-
 // take no more requests and wait for those in flight. Time that was spent
 // looking unready before, by /drain, counts.
 func (g *gateway) stop(signals <-chan os.Signal) {
+	close(g.leaving)
 	limits := g.drainLimits()
 	g.servers.shutdown(limits.Delay-time.Since(g.unready()), limits.Timeout, signals)
 }
@@ -284,18 +296,26 @@ func (g *gateway) drainLimits() config.Drain {
 }
 
 // tryReload replaces the configuration in force, whole or not at all.
-func (g *gateway) tryReload(why string) {
+func (g *gateway) tryReload(why string) (replaced bool) {
 	if err := g.tryBuild(); err != nil {
 		g.metrics.Reloaded([32]byte{}, err)
 		for _, e := range flatten(err) {
 			g.log.Error("configuration not replaced", zap.String("asked by", why), zap.String("error", e.Error()))
 		}
-		return
+		return false
 	}
 	g.log.Info("configuration replaced", zap.String("asked by", why))
+	return true
 }
 
-func (g *gateway) tryBuild() error {
+// tryBuild turns a panic into an error: a file that brings one out is a bad
+// file, and no reason to end.
+func (g *gateway) tryBuild() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading the configuration panicked: %T", p)
+		}
+	}()
 	file, err := config.Load(g.path, g.app.env)
 	if err != nil {
 		return err

@@ -152,7 +152,7 @@ func TestAffordable(t *testing.T) {
 		wanted      int
 		descriptors uint64
 		want        int
-	}{{20_000, 1 << 20, 20_000}, {20_000, 1024, 384}, {100, 1024, 100}, {100, 256, 1}, {100, 0, 1}, {20_000, 1<<64 - 1, 20_000}} {
+	}{{20_000, 1 << 20, 20_000}, {20_000, 1024, 384}, {100, 1024, 100}, {100, 256, 64}, {100, 64, 16}, {100, 3, 1}, {100, 0, 1}, {20_000, 1<<64 - 1, 20_000}} {
 		if got := Affordable(row.wanted, row.descriptors); got != row.want {
 			t.Errorf("%d wanted with %d descriptors: %d, want %d", row.wanted, row.descriptors, got, row.want)
 		}

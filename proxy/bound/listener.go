@@ -85,15 +85,14 @@ func (c *conn) Close() error {
 }
 
 // reserved is how many descriptors are kept for all but clients and upstreams:
-// listeners, files, issuers, and whoever looks after the process.
+// listeners, files, issuers, and whoever looks after the process. Of few it is a
+// quarter.
 const reserved = 128
 
 // Affordable is how many of wanted connections a process can hold that may have
 // so many descriptors open: each may need one to the upstream too. It is at
 // least 1.
 func Affordable(wanted int, descriptors uint64) int {
-	if descriptors/2 <= reserved {
-		return 1
-	}
-	return int(min(uint64(wanted), descriptors/2-reserved))
+	most := descriptors/2 - min(reserved, descriptors/4)
+	return int(max(1, min(uint64(wanted), most)))
 }
