@@ -23,7 +23,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel peers soak echo smuggle image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel lifecycle peers soak echo smuggle image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,11 @@ zitadel: ## run an authorization server of another family beside the gate (a mod
 
 redis: ## take a real Redis away from two gates in every way there is (a module of its own; needs redis-server)
 	cd e2e/redis && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...
+
+# For lifecycle: -siege 5m -rolls 10 -reloads 1000 -turns 100.
+LIFEFLAGS ?=
+lifecycle: ## start, reload, starve, besiege and stop whole gates (a module of its own; needs Linux, root and haproxy)
+	cd e2e/lifecycle && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m ./... -args $(LIFEFLAGS)
 
 peers: ## run haproxy, nginx and apache2 before and behind the gate, and curl, h2load, h2spec and slowhttptest against it (a module of its own)
 	cd e2e/peers && $(GO) vet ./... && $(GO) test -count=1 -parallel 16 -timeout 5m ./...

@@ -234,8 +234,8 @@ type Limits struct {
 	Target        Size `yaml:"target" default:"16KiB" min:"256B" max:"64KiB" doc:"Length of the request target, as a size; default 16KiB."`
 
 	WebSockets     int `yaml:"websockets" default:"10000" min:"1" max:"1000000" doc:"WebSocket connections at once, more being answered 503; default 10000."`
-	MaxConnections int `yaml:"max_connections" default:"20000" min:"1" max:"1000000" doc:"Client connections at once, fewer where the process may not open two files for each and 128 beside; default 20000."`
-	MaxInFlight    int `yaml:"max_inflight" default:"10000" min:"1" max:"10000000" doc:"Requests at once, open streams included; those beyond are answered 503 unread; default 10000."`
+	MaxConnections int `yaml:"max_connections" default:"20000" min:"1" max:"1000000" doc:"Client connections at once, fewer where the process may not open so many files or have so much memory, those that wait longest for a request making room; default 20000."`
+	MaxInFlight    int `yaml:"max_inflight" default:"10000" min:"1" max:"10000000" doc:"Requests at once, open streams included, fewer where files or memory are scarce; those beyond are answered 503 unread; default 10000."`
 	Streams        int `yaml:"streams" default:"100" min:"1" max:"1000" doc:"Requests at once on one HTTP/2 connection; default 100."`
 }
 

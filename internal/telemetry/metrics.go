@@ -134,7 +134,7 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 	m.connections = f.NewGaugeVec(gauge("connections",
 		"Open client connections."), []string{"listener"})
 	m.turnedAway = f.NewCounterVec(counter("connections_refused_total",
-		"Connections closed at once because there were too many."), []string{"listener"})
+		"Connections closed because there were too many."), []string{"listener"})
 	m.panics = f.NewCounter(counter("panics_total",
 		"Panics of the gate, each answered with a 500."))
 	m.dropped = f.NewCounter(counter("access_log_dropped_total",
