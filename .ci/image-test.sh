@@ -2,7 +2,8 @@
 # Builds the Dockerfile of a tree (the repository, or the folder given) unchanged
 # and without a network, on stand-ins for its two base images, and runs the result
 # as a cluster would at its strictest: uid 65532, read-only root, no capability,
-# no new privileges. Needs root; buildah and runc come from Debian.
+# no new privileges, and only the system calls of docs/deploy/seccomp.json (S-03,
+# S-05, S-06). Needs root; buildah and runc come from Debian.
 #
 # The stand-ins have what the real bases are used for: the Go tree of this machine
 # with a shell, and a CA bundle with a passwd file. The real bases are what a
@@ -42,6 +43,7 @@ work=$(mktemp -d)
 chmod 755 "$work"
 export TMPDIR=$work # cache mounts and blobs under way go with it
 runtime=
+web=
 buildah() { command buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
 runc() { command runc --root "$work/runc" "$@"; }
 cleanup() {
@@ -50,6 +52,7 @@ cleanup() {
 		wait "$runtime" 2>/dev/null || true
 		runc delete --force "$id" 2>/dev/null || true
 	fi
+	[ -z "$web" ] || kill "$web" 2>/dev/null || true
 	buildah umount --all >/dev/null 2>&1 || true
 	rm -rf "$work"
 }
@@ -122,6 +125,15 @@ for shell in bin/sh usr/bin/sh busybox bin/busybox; do
 	[ ! -e "$rootfs/$shell" ] || die "the image has a shell: /$shell"
 done
 
+# The bill of materials says of the program what deps.txt says of the tree.
+(cd "$tree" && go run ./internal/sbom "$rootfs/wicketgate") >"$work/sbom.json"
+jq -r '.components[] | select(.name != "std") | .name' "$work/sbom.json" | LC_ALL=C sort | diff - "$tree/deps.txt" >&2 ||
+	die "the program is linked with other modules than deps.txt says"
+jq -e --arg sum "$(sha256sum "$rootfs/wicketgate" | cut -d' ' -f1)" '.metadata.component.hashes[0].content == $sum' "$work/sbom.json" >/dev/null ||
+	die "the bill of materials is of another program"
+[ -z "$(find "$rootfs" -xdev -perm /6000)" ] || die "somebody may become somebody else: $(find "$rootfs" -xdev -perm /6000)"
+say "S-03: user 65532, no shell, bill of materials of $(jq '.components | length' "$work/sbom.json") parts"
+
 # --- the run ----------------------------------------------------------------
 free_port() { # one nobody listens on
 	local port
@@ -134,6 +146,12 @@ free_port() { # one nobody listens on
 traffic=$(free_port)
 admin=$(free_port)
 while [ "$admin" = "$traffic" ]; do admin=$(free_port); done
+upstream=$(free_port)
+while [ "$upstream" = "$traffic" ] || [ "$upstream" = "$admin" ]; do upstream=$(free_port); done
+mkdir -p "$work/www/open"
+head -c 5000000 /dev/urandom >"$work/www/open/file"
+busybox httpd -f -p "127.0.0.1:$upstream" -h "$work/www" &
+web=$!
 
 mkdir -p "$work/etc"
 # A key of RFC 7517 appendix A.1, said to be for signatures: nobody is asked for
@@ -153,7 +171,8 @@ issuers:
 resources:
   - identifier: https://api.example.com
     behind_tls: true
-    upstream: http://127.0.0.1:9
+    upstream: http://127.0.0.1:$upstream
+    routes: [{path: /open/**, public: true}, {path: /**}]
 drain: {delay: 1s, timeout: 5s}
 CONFIG
 chmod -R a+rX "$work/etc"
@@ -161,7 +180,8 @@ chmod -R a+rX "$work/etc"
 mkdir -p "$work/bundle"
 # No network namespace: the container shares this machine's loopback, so that its
 # ports can be asked. All else is its own.
-jq -n --argjson image "$settings" --arg rootfs "$rootfs" --arg etc "$work/etc" --arg cgroup "/$id" '{
+jq -n --argjson image "$settings" --arg rootfs "$rootfs" --arg etc "$work/etc" --arg cgroup "/$id" \
+	--slurpfile calls "$tree/docs/deploy/seccomp.json" '{
 	ociVersion: "1.0.2",
 	process: {
 		terminal: false, cwd: "/", noNewPrivileges: true,
@@ -177,6 +197,7 @@ jq -n --argjson image "$settings" --arg rootfs "$rootfs" --arg etc "$work/etc" -
 	],
 	linux: {
 		cgroupsPath: $cgroup,
+		seccomp: ($calls[0] | del(.syscalls[].comment)),
 		namespaces: [{type: "pid"}, {type: "ipc"}, {type: "uts"}, {type: "mount"}],
 		maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/timer_list"],
 		readonlyPaths: ["/proc/sys", "/proc/bus", "/proc/irq"]
@@ -215,7 +236,38 @@ for place in / /etc/wicketgate /tmp; do
 	refused=$(touch "/proc/$pid/root${place%/}/x" 2>&1) && trouble "$place can be written to"
 	[[ $refused == *"Read-only file system"* ]] || trouble "writing to $place failed otherwise: $refused"
 done
-say "uid 65532, no capability, no new privileges, read-only root"
+[ "$(status Seccomp)" = 2 ] || trouble "its system calls are not filtered"
+say "S-06: uid 65532, no capability, no new privileges, read-only root; S-05: filtered system calls"
+
+# What it has to do, it can do with those: requests of all kinds, a reload, and a
+# whole demonstration, issuer, proofs and API included, as another process.
+asked() { # what is wanted, then what curl is told
+	local want=$1 got
+	shift
+	got=$(curl -s -o "$work/got" -m 10 -w '%{http_code}' "$@" || true)
+	[ "$got" = "$want" ] || trouble "$got instead of $want for $*"
+}
+gate=http://127.0.0.1:$traffic
+asked 200 "$gate/open/file"
+cmp -s "$work/got" "$work/www/open/file" || trouble "the file came otherwise than it was sent"
+asked 200 --http2-prior-knowledge "$gate/open/file"
+asked 401 "$gate/x"
+asked 401 -H "Authorization: Bearer a.b.c" "$gate/x"
+asked 400 --path-as-is "$gate/open/../x"
+asked 200 "http://127.0.0.1:$admin/metrics"
+asked 404 "http://127.0.0.1:$admin/debug/pprof/"
+echo "# changed" >>"$work/etc/config.yaml"
+runc kill "$id" HUP
+for _ in $(seq 100); do
+	! grep -q '"configuration replaced"' "$work/log" || break
+	sleep 0.1
+done
+grep -q '"configuration replaced"' "$work/log" || trouble "it was not reloaded"
+runc exec --user 65532:65532 "$id" /wicketgate demo --once </dev/null >"$work/demo" 2>&1 || {
+	cat "$work/demo" >&2
+	trouble "the demonstration does not run"
+}
+say "requests, a reload and the demonstration work so"
 
 read -ra words <<<"$probe"
 runc exec --user 65532:65532 "$id" "${words[@]}" </dev/null || trouble "the health check of the image says no"
