@@ -163,6 +163,9 @@ type Route struct {
 	Claims               map[string][]string `yaml:"claims" doc:"Values of which each claim must hold one, by dotted claim path; default none."`
 	AuthorizationDetails []Detail            `yaml:"authorization_details" doc:"Authorization details of which the token must hold one (RFC 9396); default none."`
 
+	Allow           []string `yaml:"allow" enum:"path_parameters,empty_segments,encoded_slash" doc:"What makes servers read a path in several ways and is refused elsewhere: path_parameters (;), empty_segments (//), encoded_slash (%2F); a path that could be read as one of another route still is; default none."`
+	CaseInsensitive bool     `yaml:"case_insensitive" doc:"Compares the ASCII letters of path without case, for upstreams that do; default false."`
+
 	MaxBody Size `yaml:"max_body" min:"1B" doc:"Length of a request's body, as a size; default any."`
 
 	StripPrefix string  `yaml:"strip_prefix" doc:"Literal front of the path that the upstream does not see; default none."`

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -177,7 +178,11 @@ func enterWith(change func(*http.Request)) (*exchange, *token.Error) {
 	r := &http.Request{Method: "GET", RequestURI: "/a", Host: "api.example.com", Header: http.Header{}}
 	change(r)
 	ex := &exchange{table: &Table{Limits: DefaultLimits}}
-	site := &Site{Hosts: map[string]*Gate{"api.example.com": {}}}
+	set, err := policy.Compile(nil, policy.Resource{})
+	if err != nil {
+		panic(err)
+	}
+	site := &Site{Hosts: map[string]*Gate{"api.example.com": {Policy: set}}}
 	return ex, ex.enter(site, r)
 }
 

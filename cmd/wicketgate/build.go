@@ -293,6 +293,9 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: append([]string{r.Identifier}, r.Audiences...), Implies: r.ScopeHierarchy}); err != nil {
 		return nil, routeErrors(c, at, err)
 	}
+	for _, doubt := range gate.Policy.Doubts() {
+		c.Warn(fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message)
+	}
 	gate.Forward, gate.MaxBody = forwards(c, r), bodyLimits(r)
 	return gate, nil
 }
@@ -304,6 +307,7 @@ func routeOptions(r config.Route, nonce bool) policy.Options {
 		All: r.Scopes.All, Any: r.Scopes.Any, StripPrefix: r.StripPrefix,
 		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
 		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge, WebSocket: r.WebSocket, KeepStreams: !r.EndStreams,
+		Allow: policy.Allow(r.Allow), CaseInsensitive: r.CaseInsensitive,
 		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor, Claims: r.Claims,
 	}
 	for _, d := range r.AuthorizationDetails {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,10 +45,12 @@ func TestFronts(t *testing.T) {
 	}
 }
 
-// TestBehinds has each proxy take what the gate makes of what clients send.
+// TestBehinds has each proxy, and none at all, take what the gate makes of what
+// clients send.
 func TestBehinds(t *testing.T) {
 	t.Parallel()
-	for _, p := range peers() {
+	none := peer{"none", func(_ *testing.T, to string) middle { return middle{to, to} }}
+	for _, p := range append(peers(), none) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			behind := startRecorder(t)
@@ -68,6 +71,34 @@ type pair struct {
 	exact        bool // nothing between the gate and the recorder may spell a path otherwise
 
 	sent, kept, canaries atomic.Int64
+
+	mu      sync.Mutex // guards answers
+	answers map[string]int
+}
+
+// note counts who answered a payload first, and how.
+func (p *pair) note(status, body string) {
+	who := "something else"
+	switch lower := strings.ToLower(body); {
+	case status == "":
+		who = "nobody: the connection was closed"
+	case status == "reset":
+		who = "a stream reset"
+	case strings.HasPrefix(status, "2"):
+		who = "the recorder"
+	case strings.HasPrefix(body, `{"error"`):
+		who = "the gate"
+	case strings.Contains(lower, "<html"), strings.Contains(lower, "<!doctype"):
+		who = "the proxy"
+	case strings.HasPrefix(lower, status+" "), strings.HasPrefix(lower, "malformed "), strings.HasPrefix(lower, "unsupported "):
+		who = "net/http in the gate"
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.answers == nil {
+		p.answers = map[string]int{}
+	}
+	p.answers[who]++
 }
 
 func (p *pair) run() {
@@ -137,25 +168,29 @@ func (p *pair) send(payload smuggle.Payload) (served bool) {
 	}
 	defer func() { _ = conn.Close() }()
 	go func() { _, _ = io.WriteString(conn, payload.Text) }() // a reset ends it
-	if payload.Whole && p.next(conn, payload) {
-		p.kept.Add(1)
-		return true
+	in := bufio.NewReader(conn)
+	method, _, _ := strings.Cut(payload.Text, " ")
+	first, err := answer(in, method)
+	if err == nil {
+		p.note(strconv.Itoa(first.StatusCode), first.body)
+		if payload.Whole && !first.Close && first.StatusCode != http.StatusSwitchingProtocols && p.next(conn, in, payload) {
+			p.kept.Add(1)
+			return true
+		}
+	} else {
+		p.note("", "")
 	}
-	if _, err := io.Copy(io.Discard, conn); isTimeout(err) {
+	if isTimeout(err) {
+		p.t.Errorf("%s: no answer to %.300q", payload.ID, p.redacted(payload.Text))
+	} else if _, err = io.Copy(io.Discard, in); isTimeout(err) {
 		p.t.Errorf("%s: the connection stays open after %.300q", payload.ID, p.redacted(payload.Text))
 	}
 	return false
 }
 
-// next reads one answer, and sends one more good request where the connection
-// stays open. It reports whether that was answered.
-func (p *pair) next(conn net.Conn, payload smuggle.Payload) bool {
-	in := bufio.NewReader(conn)
-	method, _, _ := strings.Cut(payload.Text, " ")
-	first, err := answer(in, method)
-	if err != nil || first.Close || first.StatusCode == http.StatusSwitchingProtocols {
-		return false
-	}
+// next sends one more good request on a connection that stays open, and reports
+// whether it was answered.
+func (p *pair) next(conn net.Conn, in *bufio.Reader, payload smuggle.Payload) bool {
 	target := p.target()
 	_, _ = io.WriteString(conn, p.good(target)) // a reset shows in the answer
 	second, err := answer(in, http.MethodGet)
@@ -237,7 +272,7 @@ func (p *pair) inspect(s seen) {
 	if fault := smuggle.Fault(s.head, subject); fault != "" {
 		p.t.Errorf("the recorder ran a request with %s: %q", fault, s.head)
 	}
-	if !strings.HasPrefix(s.target, "/any/") && subject != "" && !strings.HasPrefix(s.target, "/%61ny/") || strings.Contains(s.target, "smuggled") || smuggle.Wanders(s.target) {
+	if s.method == http.MethodConnect || s.method == http.MethodTrace || !strings.HasPrefix(s.target, "/any/") && subject != "" && !strings.HasPrefix(s.target, "/%61ny/") || strings.Contains(s.target, "smuggled") || smuggle.Wanders(s.target) {
 		p.t.Errorf("the recorder ran %s %q", s.method, s.target)
 	}
 	if strings.Contains(strings.ToLower(s.trailers), "auth") || strings.Contains(s.trailers, "evil") {
@@ -269,8 +304,8 @@ func (p *pair) compare(executed []seen) {
 	if reached < int(p.sent.Load())/5 || p.kept.Load() < 20 {
 		p.t.Errorf("of %d payloads the gate decided about %d, and %d left the connection open", p.sent.Load(), reached, p.kept.Load())
 	}
-	p.t.Logf("%d payloads: the gate decided about %d, allowed %d, and the recorder ran %d; %d left the connection open",
-		p.sent.Load(), reached, allowed-int(p.canaries.Load()), len(executed)-int(p.canaries.Load()), p.kept.Load())
+	p.t.Logf("%d payloads: the gate decided about %d, allowed %d, and the recorder ran %d; %d left the connection open; the first answers were by %v",
+		p.sent.Load(), reached, allowed-int(p.canaries.Load()), len(executed)-int(p.canaries.Load()), p.kept.Load(), p.answers)
 }
 
 // allowedInLog counts the requests that were let through, by method and path.

@@ -23,7 +23,8 @@ func (p *pair) stream(s smuggle.Stream) (served bool) {
 	defer func() { _ = conn.Close() }()
 	c := newFrames(conn)
 	c.request(1, s.Fields, s.Body)
-	_, _, err := c.outcome(1)
+	first, text, err := c.outcome(1)
+	p.note(first, text)
 	if isTimeout(err) {
 		p.t.Errorf("%s: no end of %.300q", s.ID, p.redacted(fmt.Sprint(s.Fields)))
 	}
