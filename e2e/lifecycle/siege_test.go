@@ -260,7 +260,7 @@ func TestSiege(t *testing.T) {
 	a.many(50, a.stalled)
 	a.many(1, a.unread)
 	ended := time.After(*siege)
-	unanswered, looks := 0, 0
+	unanswered, inARow, looks := 0, 0, 0
 watching:
 	for {
 		select {
@@ -271,8 +271,12 @@ watching:
 			break watching
 		case <-time.After(500 * time.Millisecond):
 			looks++
-			if status(g.admin, "/livez") != http.StatusOK {
-				unanswered++
+			if inARow++; status(g.admin, "/livez") == http.StatusOK {
+				inARow = 0
+				continue
+			}
+			if unanswered++; inARow == 2 { // a kubelet wants three before it acts
+				t.Error("livez was not answered twice in a row")
 			}
 		}
 	}
@@ -284,8 +288,5 @@ watching:
 		*siege, a.connections.Load(), a.requests.Load(), rate, good.sent.Load(), idle, peak, memory.number("memory.max_usage_in_bytes", "memory.peak")/1024, memory.number("memory.failcnt"), unanswered, looks, runtime.NumCPU())
 	if rate < 99 {
 		t.Errorf("good requests: %v", &good)
-	}
-	if unanswered > 0 {
-		t.Errorf("livez was not answered %d of %d times", unanswered, looks)
 	}
 }

@@ -138,7 +138,7 @@ var wicketgate = law{
 		"policy":               {1500, "paths, the ways in which others read them, routes, and each thing a route may ask of a caller, with what explain shows of it"},
 		"jwks":                 {1950, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
-		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, and sharing answers sealed"},
+		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
 		"internal/mutants":     {1500, "finding checks, giving each a switch, learning which tests reach them, and the table of what was noticed"},
 		"internal/telemetry":   {1950, "every metric and label in one place, and the log with all that may not hold the gate up"},
