@@ -179,6 +179,21 @@ func TestBears(t *testing.T) {
 	}
 }
 
+// Each reading finds a route that no other does: none of them is there in vain.
+func TestEveryReadingCounts(t *testing.T) {
+	for _, row := range [][2]string{
+		{"/w/*/a/ac", "/w//a/ac%2f"}, {"/w/cc", "/w/cc;c/"}, {"/w/*/*", "/w/;///;a"}, {"/w/*/c", "/w//c%2f;%2f"}, {"/w/b/a", "/w/b;b%2fa"},
+		{"/w/*/a/*", "/w//%2fa//%2f"}, {"/w/a/c", "/w/a%2f/c"}, {"/w/*", "/w/;///;a"}, {"/w", "/w/;ac/"}, {"/w/*/*/b", "/w/;%2f//%2fb"},
+		{"/w/bb/*", "/w/;a/bb%2f/"}, {"/w", "/w/%2f;%2fa"}, {"/w/b/*/ac", "/w//b;%2f/ac"}, {"/w/*/c", "/w/;/c;//%2f"}, {"/w/a", "/w/%2f;%2fa"},
+	} {
+		s := compile(t, Options{Path: "/w/**", Allow: anything}, Options{Path: row[0], Public: true})
+		path, odd, flaw := Scan(row[1])
+		if e := s.Bears(path, odd); flaw != NoFlaw || e == nil || e.Flaw != OtherRoute || e.Other == nil || e.Other.Path != row[0] {
+			t.Errorf("%s: %v, %v, want a reading that leads to %s", row[1], flaw, e, row[0])
+		}
+	}
+}
+
 func TestPathErrorsSayWhatToDo(t *testing.T) {
 	s := compile(t, Options{Name: "orders", Path: "/orders/**"}, Options{Name: "one", Path: "/one/{id}"}, Options{Name: "wide", Path: "/w/**", Allow: anything}, Options{Name: "strict", Path: "/w/admin"})
 	for raw, want := range map[string]string{

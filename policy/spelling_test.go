@@ -51,6 +51,10 @@ func TestCaseInsensitive(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
+	mixed := compile(t, Options{Path: "/7/**"}, Options{Path: "/7/{id}/x", CaseInsensitive: true})
+	if got := mixed.Route("GET", "/7/a/X").index; got != 1 {
+		t.Errorf("route %d, not the most specific", got)
+	}
 	doubts := s.Doubts()
 	if len(doubts) != 1 || doubts[0].Index != 4 || !strings.Contains(doubts[0].Message, "routes[3]") {
 		t.Errorf("doubts: %v", doubts)

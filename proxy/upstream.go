@@ -33,16 +33,17 @@ type Upstream struct {
 	Name string // scheme and address, for metrics
 
 	scheme, host, base string
-	transport          *http.Transport
+	connections        *connections
 	plain              bool // HTTP/1.1 without TLS: see prepare
 }
 
 // Upstreams keeps the connections to upstreams over reloads.
 type Upstreams struct {
 	mu   sync.Mutex // guards open
-	open map[upstreamKey]*http.Transport
+	open map[upstreamKey]*connections
 
 	unasked func() // see OnUnasked
+	lookup  func(ctx context.Context, host string) ([]string, error)
 }
 
 type upstreamKey struct {
@@ -51,7 +52,9 @@ type upstreamKey struct {
 }
 
 // NewUpstreams makes an empty set of connections.
-func NewUpstreams() *Upstreams { return &Upstreams{open: make(map[upstreamKey]*http.Transport)} }
+func NewUpstreams() *Upstreams {
+	return &Upstreams{open: make(map[upstreamKey]*connections), lookup: net.DefaultResolver.LookupHost}
+}
 
 // OnUnasked sets what is called when an upstream sends octets that answer no
 // request. It is to be set before Open.
@@ -84,27 +87,27 @@ func (u *Upstreams) Open(location string, t Timeouts) (*Upstream, error) {
 	if up.scheme != "https" {
 		up.scheme = "http"
 	}
-	up.transport = u.transport(key)
+	up.connections = u.connections(key)
 	return up, nil
 }
 
-func (u *Upstreams) transport(key upstreamKey) *http.Transport {
+func (u *Upstreams) connections(key upstreamKey) *connections {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if t := u.open[key]; t != nil {
-		return t
+	c := u.open[key]
+	if c == nil {
+		c = newConnections(key, u.unasked)
+		u.open[key] = c
 	}
-	t := newTransport(key, u.unasked)
-	u.open[key] = t
-	return t
+	return c
 }
 
 // Close closes idle connections; those in use close when they are done.
 func (u *Upstreams) Close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, t := range u.open {
-		t.CloseIdleConnections()
+	for _, c := range u.open {
+		c.current.Load().CloseIdleConnections()
 	}
 }
 

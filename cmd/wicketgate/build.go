@@ -14,6 +14,7 @@ import (
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/forwarded"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
@@ -214,7 +215,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []string) (*proxy.Table, error) {
 	t := &proxy.Table{
 		Sites:   make(map[string]*proxy.Site),
-		Trusted: c.TrustedProxies, Name: c.Via, Interactions: c.FAPI(),
+		Trusted: forwarded.Rules{Trusted: c.TrustedProxies, Standard: c.TrustedHeader == "forwarded"}, Name: c.Via, Interactions: c.FAPI(),
 		Limits: proxy.Limits{
 			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
 			InFlight: c.Limits.MaxInFlight, BodyStall: c.Timeouts.BodyStall, WriteStall: c.Timeouts.WriteStall,

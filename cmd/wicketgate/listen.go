@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/proxy/proxyprotocol"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/proxy/tunnel"
 )
@@ -35,7 +37,7 @@ type servers struct {
 	handshake atomic.Pointer[tls.Config] // for the next connection
 	leaving   atomic.Bool                // clients are told to look elsewhere
 	streams   *streams.Set
-	clients   bound.Connections // of all traffic listeners
+	clients   *bound.Connections // of all traffic listeners
 	metrics   *telemetry.Telemetry
 	log       *zap.Logger
 }
@@ -76,7 +78,8 @@ func (g *gateway) listen() (_ *servers, err error) {
 	if err := s.reloadCertificates(g.file); err != nil {
 		return nil, err
 	}
-	s.boundClients(g.file)
+	s.clients = bound.NewConnections()
+	s.clients.Use(g.file.Limits.MaxConnections, g.room.Heads, g.file.Timeouts.WriteStall)
 	for _, address := range listenAddresses(g.file) {
 		one, err := g.trafficServer(s, address)
 		if err != nil {
@@ -108,9 +111,10 @@ func (g *gateway) bind(address string, h *http.Server) (*server, error) {
 
 func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h := &http.Server{
-		Handler: s.parting(g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
+		Handler: bound.Handler(s.parting(g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
 			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
-		}))),
+		})))),
+		ConnContext:                  bound.Context,
 		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,
 		IdleTimeout:                  g.file.Timeouts.Idle,
 		MaxHeaderBytes:               int(g.file.Limits.HeaderSection + g.file.Limits.Target),
@@ -124,6 +128,12 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h.Protocols.SetHTTP2(true)
 	h.Protocols.SetUnencryptedHTTP2(true)
 	one, err := g.bind(address, h)
+	if err == nil && slices.Contains(g.file.ProxyProtocol, address) {
+		one.listener = proxyprotocol.Listen(one.listener, proxyprotocol.Options{
+			Timeout: h.ReadHeaderTimeout, Refused: g.metrics.HeaderRefused(address),
+			Trusted: func(peer netip.Addr) bool { return g.gates.Table().Trusted.Trusts(peer) },
+		})
+	}
 	if err == nil {
 		one.listener = s.clients.Listener(one.listener, g.metrics.ConnectionRefused(address))
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/bound"
 )
 
 // imageConfig is where the image expects the configuration.
@@ -49,6 +50,8 @@ func (s *serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes nobody with it
+	limit, unbounded := boundMemory()
 	out := telemetry.NewSink(a.stderr)
 	defer out.Close(lastLines)
 	logged := *a
@@ -59,8 +62,7 @@ func (s *serveCommand) Run(a *app) error {
 	}
 	g.metrics.Sink(out)
 	g.metrics.TakeStandardLog()
-	boundMemory(g.log)
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes nobody with it
+	g.log.Info("memory", zap.Int64("limit_octets", limit), zap.NamedError("unbounded", unbounded))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -130,6 +132,7 @@ type gateway struct {
 	stores  *stores
 	gates   *proxy.Switch
 	servers *servers
+	room    bound.Room              // of this process
 	bound   map[string]net.Listener // bound before, by address; nil but in the demo
 
 	draining atomic.Pointer[time.Time] // since when; nil while serving
@@ -157,6 +160,7 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 	g.metrics = telemetry.New(telemetry.Options{
 		Version: version(), Revision: revision(), Log: log, Access: telemetry.ParseAccess(file.Log.Access),
 	})
+	g.room = fit(file, log)
 	g.stores = newStores(file, g.metrics)
 	if err := errors.Join(g.stores.openReplays(file), g.stores.openAnswers(file)); err != nil {
 		g.stores.closeRedis()
@@ -216,6 +220,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	background.Go(func() { g.stores.keys.Run(ctx) })
 	background.Go(func() { g.watchClock(ctx, clock.NewWatch(clock.Now())) })
 	background.Go(func() { g.stores.denials.Run(ctx) })
+	background.Go(func() { g.stores.upstreams.Follow(ctx) })
 	if receiver := g.stores.receiver; receiver != nil {
 		background.Go(func() { receiver.keys.Run(ctx) })
 	}
@@ -320,6 +325,7 @@ func (g *gateway) tryBuild() (err error) {
 	if err != nil {
 		return err
 	}
+	fit(file, g.log)
 	if err := g.needsRestart(file); err != nil {
 		return err
 	}
@@ -330,7 +336,7 @@ func (g *gateway) tryBuild() (err error) {
 	if err := g.servers.reloadCertificates(file); err != nil {
 		return err
 	}
-	g.servers.boundClients(file)
+	g.servers.clients.Use(file.Limits.MaxConnections, g.room.Heads, file.Timeouts.WriteStall)
 	g.enforce(file, compiled)
 	return nil
 }
@@ -356,6 +362,8 @@ func (g *gateway) needsRestart(file *config.File) error {
 	switch {
 	case !slices.Equal(listenAddresses(old), listenAddresses(file)) || old.Admin.Listen != file.Admin.Listen:
 		return errors.New("restart needed: the listen addresses changed")
+	case !slices.Equal(old.ProxyProtocol, file.ProxyProtocol):
+		return errors.New("restart needed: proxy_protocol changed")
 	case old.TLS.On() != file.TLS.On():
 		return errors.New("restart needed: tls was switched on or off")
 	case !old.DPoP.Replay.Equal(file.DPoP.Replay):

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha1" //nolint:gosec // RFC 6455 section 4.2.2 wants it
 	"encoding/base64"
 	"encoding/binary"
@@ -53,9 +54,10 @@ func readFrame(r io.Reader) (opcode byte, payload []byte, err error) {
 // line is a client's HTTP/1.1 connection that tries nothing twice: a request
 // that gets no answer is a lost one.
 type line struct {
-	dial func() (net.Conn, error)
-	conn net.Conn
-	in   *bufio.Reader
+	dial   func() (net.Conn, error)
+	scheme string // of its tokens; Bearer unless it is set
+	conn   net.Conn
+	in     *bufio.Reader
 }
 
 // send writes a request and reads the answer to its end.
@@ -82,7 +84,7 @@ func (l *line) exchange(method, path, token, id string, body func(io.Writer) err
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: rs.example.com\r\nX-Id: %s\r\n", method, path, id)
 	if token != "" {
-		fmt.Fprintf(&head, "Authorization: Bearer %s\r\n", token)
+		fmt.Fprintf(&head, "Authorization: %s %s\r\n", cmp.Or(l.scheme, "Bearer"), token)
 	}
 	if body != nil {
 		head.WriteString("Transfer-Encoding: chunked\r\n")

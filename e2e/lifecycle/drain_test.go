@@ -35,6 +35,7 @@ func dial(t *testing.T, address string) net.Conn {
 
 // A drain, seen from every kind of connection: R-44.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	s := newStand(t)
 	const delay, timeout = 2500 * time.Millisecond, 1500 * time.Millisecond
 	g := s.draining("2500ms", "1500ms")
@@ -184,6 +185,7 @@ func TestTermDuringStart(t *testing.T) {
 
 // healthcheck tells the state in each.
 func TestHealthcheck(t *testing.T) {
+	t.Parallel()
 	s := newStand(t)
 	s.issuer.Fail(devissuer.Fault{Reset: true})
 	g := s.start(func(listen, admin string) string {

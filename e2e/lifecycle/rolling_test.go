@@ -241,6 +241,7 @@ func (c *crowd) want(t *testing.T) {
 // TestRollingRestartsBehindHAProxy is the same with a real balancer, which asks
 // readyz itself and keeps connections to the gates.
 func TestRollingRestartsBehindHAProxy(t *testing.T) {
+	t.Parallel()
 	haproxy, err := exec.LookPath("haproxy")
 	if err != nil {
 		t.Fatal("haproxy is not installed")

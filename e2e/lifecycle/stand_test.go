@@ -143,7 +143,7 @@ func (s *stand) startAt(listen, admin, text string, with process.Options) *runni
 	g.Gate = process.Run(s.t, with)
 	s.t.Cleanup(func() {
 		if s.t.Failed() && g.log != nil {
-			s.t.Logf("%s logged:\n%s", g.listen, tail(g.log.String(), 40))
+			s.t.Logf("%s logged:\n%s", g.listen, tail(g.log.String(), 20))
 		}
 	})
 	return g
@@ -164,8 +164,14 @@ func free(t *testing.T) string {
 	return ""
 }
 
+// tail is the end of a log, without its requests.
 func tail(text string, lines int) string {
-	all := strings.Split(strings.TrimSpace(text), "\n")
+	var all []string
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, `"request `) {
+			all = append(all, strings.TrimSpace(line))
+		}
+	}
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
@@ -272,6 +278,13 @@ func newUpstream(t *testing.T) *upstream {
 	mux.HandleFunc("/sse", sse)
 	mux.HandleFunc("/ws", ws)
 	mux.HandleFunc("/stuck", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("/big", func(w http.ResponseWriter, _ *http.Request) {
+		for range 64 {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-time.After(time.Second):

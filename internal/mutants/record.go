@@ -180,37 +180,39 @@ func (p *programs) list(ctx context.Context, pkg string) ([]string, error) {
 var passedRow = regexp.MustCompile(`(?m)^    --- (?:PASS|SKIP): (\S+) \(`)
 
 // record runs one test with every check in place. Rows that pass by themselves
-// take the place of a long test; so does the test where one does not.
+// are asked ahead of a long test, which is asked too where they are not all
+// there is to it.
 func (p *programs) record(ctx context.Context, u unit) ([]unit, error) {
 	output, err := p.measure(ctx, &u)
-	for tries := 1; err != nil && tries < 3; tries++ { // a busy machine fails tests too
-		output, err = p.measure(ctx, &u)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("with every check in place %s %s: %w\n%s", u.Package, u.Test, err, output)
 	}
 	if u.Took < long || strings.HasPrefix(u.Test, "Fuzz") {
 		return []unit{u}, nil
 	}
-	var rows []unit
-	reached := make(map[int]bool)
-	for _, match := range passedRow.FindAllStringSubmatch(output, -1) {
-		row := unit{Package: u.Package, Test: firstRow(match[1])}
+	rows := p.rows(ctx, u.Package, passedRow.FindAllStringSubmatch(output, -1))
+	var reached []int
+	for _, row := range rows {
+		reached = append(reached, row.Reached...)
+	}
+	if slices.ContainsFunc(u.Reached, func(id int) bool { return !slices.Contains(reached, id) }) {
+		rows = append(rows, u)
+	}
+	return rows, nil
+}
+
+// rows measures the rows of a table that pass without the others.
+func (p *programs) rows(ctx context.Context, pkg string, passed [][]string) (rows []unit) {
+	for _, match := range passed {
+		row := unit{Package: pkg, Test: firstRow(match[1])}
 		if slices.ContainsFunc(rows, func(r unit) bool { return r.Test == row.Test }) {
 			continue
 		}
-		if _, err := p.measure(ctx, &row); err != nil {
-			return []unit{u}, nil // needs its siblings
+		if _, err := p.measure(ctx, &row); err == nil {
+			rows = append(rows, row)
 		}
-		for _, id := range row.Reached {
-			reached[id] = true
-		}
-		rows = append(rows, row)
 	}
-	if slices.ContainsFunc(u.Reached, func(id int) bool { return !reached[id] }) {
-		rows = append(rows, u) // what it reaches between its rows
-	}
-	return rows, nil
+	return rows
 }
 
 // firstRow is a test and its row. A name with a slash in it counts as two.
@@ -219,8 +221,18 @@ func firstRow(name string) string {
 	return strings.Join(parts[:min(len(parts), 2)], "/")
 }
 
-// measure runs a unit with every check in place and notes what it reaches.
-func (p *programs) measure(ctx context.Context, u *unit) (string, error) {
+// measure runs a unit with every check in place and notes what it reaches. A
+// busy machine fails tests too, so it tries three times.
+func (p *programs) measure(ctx context.Context, u *unit) (output string, err error) {
+	for range 3 {
+		if output, err = p.measureOnce(ctx, u); err == nil {
+			break
+		}
+	}
+	return output, err
+}
+
+func (p *programs) measureOnce(ctx context.Context, u *unit) (string, error) {
 	f, err := os.CreateTemp(p.folder, "reached")
 	if err != nil {
 		return "", err

@@ -18,12 +18,14 @@ type metrics struct {
 	inFlight        *prometheus.GaugeVec
 	connections     *prometheus.GaugeVec
 	turnedAway      *prometheus.CounterVec
+	headerRefused   *prometheus.CounterVec
 	panics          prometheus.Counter
 	dropped         prometheus.Counter
 
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
 	upstreamHealthy  *prometheus.GaugeVec
+	challenges       prometheus.Counter
 	unsolicited      prometheus.Counter
 
 	validations        *prometheus.CounterVec
@@ -134,7 +136,11 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 	m.connections = f.NewGaugeVec(gauge("connections",
 		"Open client connections."), []string{"listener"})
 	m.turnedAway = f.NewCounterVec(counter("connections_refused_total",
-		"Connections closed at once because there were too many."), []string{"listener"})
+		"Connections closed because there were too many."), []string{"listener"})
+	m.challenges = f.NewCounter(counter("upstream_connection_challenges_total",
+		"Answers of upstreams that asked for NTLM or Negotiate, which prove a shared connection."))
+	m.headerRefused = f.NewCounterVec(counter("proxy_protocol_refused_total",
+		"Connections closed for want of a PROXY header from a trusted peer."), []string{"listener"})
 	m.panics = f.NewCounter(counter("panics_total",
 		"Panics of the gate, each answered with a 500."))
 	m.dropped = f.NewCounter(counter("access_log_dropped_total",

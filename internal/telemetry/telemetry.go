@@ -171,6 +171,12 @@ func (t *Telemetry) ConnectionRefused(listener string) func() {
 	return t.metrics.turnedAway.WithLabelValues(listener).Inc
 }
 
+// HeaderRefused returns what counts the connections that a listener with the
+// PROXY protocol closes. listener is its address as configured.
+func (t *Telemetry) HeaderRefused(listener string) func() {
+	return t.metrics.headerRefused.WithLabelValues(listener).Inc
+}
+
 // InFlight counts the requests of one listener that next has not answered yet.
 func (t *Telemetry) InFlight(listener string, next http.Handler) http.Handler {
 	running := t.metrics.inFlight.WithLabelValues(listener)

@@ -80,7 +80,7 @@ func (w *wireClient) write(x *exchange) {
 	w.out = fmt.Appendf(w.out[:0], "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s: %s\r\n%s: admin\r\n", x.method, x.path(), x.host, x.raw, idField, x.id, toldField)
 	switch {
 	case x.fault == cutHead:
-		w.out = w.out[:len(w.out)-x.chance%200]
+		w.out = w.out[:1+x.chance%(len(w.out)-1)]
 		return
 	case x.fault == socket:
 		w.out = append(w.out, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "+socketKey+"\r\n\r\n"...)
