@@ -137,15 +137,17 @@ func TestSetWaits(t *testing.T) {
 
 func TestRoom(t *testing.T) {
 	s := NewSet(Hooks{})
-	if !s.TakeRoom(2) || !s.TakeRoom(2) || s.TakeRoom(2) {
-		t.Error("room for other than two")
+	for i, want := range []bool{true, true, false} {
+		if s.TakeRoom(2) != want {
+			t.Errorf("room for number %d of two: want %t", i+1, want)
+		}
 	}
 	if !s.TakeRoom(0) {
 		t.Error("0 is a limit")
 	}
 	s.LeaveRoom()
 	s.LeaveRoom()
-	if !s.TakeRoom(2) || s.TakeRoom(2) {
+	if !s.TakeRoom(2) {
 		t.Error("what was left is not free")
 	}
 }
