@@ -80,7 +80,7 @@ func (c *checker) certificateName(m MTLS) {
 		c.bad("mtls.name", "is fixed for header: "+m.Header, "remove it; a name can be chosen with nginx and haproxy")
 	case !headerName.MatchString(m.Name):
 		c.bad("mtls.name", "is no header name", "letters, digits and hyphens")
-	case slices.Contains(ours, normal) || slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-auth-") ||
+	case slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-auth-") ||
 		strings.HasPrefix(normal, "x-forwarded-"):
 		c.bad("mtls.name", "is a header with a meaning of its own", "take another name, like X-SSL-Client-Cert")
 	}

@@ -156,7 +156,7 @@ const claimPathHint = `write names joined by dots, like email or realm_access.ro
 
 // isClaimPath reports whether text is a path as package token follows it.
 func isClaimPath(text string) bool {
-	if text == "" || len(text) > 256 {
+	if len(text) > 256 {
 		return false
 	}
 	length := 0 // of the segment

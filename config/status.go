@@ -44,7 +44,7 @@ func (c *checker) statusList(path string, i *Issuer) {
 		case u == nil:
 		case u.Path == "":
 			c.bad(one, "has no path", "end it with a slash for all lists of this host, or name one")
-		case strings.HasSuffix(address, "/") && (u.RawQuery != "" || u.ForceQuery):
+		case strings.HasSuffix(address, "/") && u.RawQuery != "":
 			c.bad(one, "has a query and ends in a slash", "what stands for many addresses has no query")
 		case u.Host != strings.ToLower(u.Host):
 			c.warn(one, "has capitals in its host; addresses are compared character for character")

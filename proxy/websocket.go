@@ -26,17 +26,25 @@ func (ex *exchange) handshake(w http.ResponseWriter, r *http.Request) bool {
 		h := w.Header()
 		h["Sec-WebSocket-Version"] = []string{tunnel.Version}
 		h["Upgrade"], h["Connection"] = []string{tunnel.Protocol}, []string{"Upgrade"}
-		answer(w, http.StatusUpgradeRequired, string(token.InvalidRequest), "the version of the WebSocket protocol is not 13")
+		ex.refuseHandshake(w, http.StatusUpgradeRequired, token.ReasonHandshakeVersion)
 	case err != nil:
-		answer(w, http.StatusBadRequest, string(token.InvalidRequest), "the WebSocket handshake is malformed")
+		ex.refuseHandshake(w, http.StatusBadRequest, token.ReasonHandshake)
 	case !ex.streams.TakeRoom(ex.table.Streams.Tunnels):
-		w.Header().Set("Retry-After", "1")
-		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", "too many WebSocket connections")
+		ex.decision.Verdict, ex.decision.Fault = Failed, &token.Fault{Reason: token.ReasonTunnels}
+		ex.gate.Answer(w, &ex.decision)
 	default:
 		ex.key = key
 		return true
 	}
 	return false
+}
+
+// refuseHandshake takes the allowance back. No challenge is in the answer:
+// another credential would not help.
+func (ex *exchange) refuseHandshake(w http.ResponseWriter, status int, reason token.Reason) {
+	refusal := token.Refuse(token.InvalidRequest, reason)
+	ex.decision.Verdict, ex.decision.Refusal = Refused, refusal
+	answer(w, status, string(refusal.Code), refusal.Description())
 }
 
 // askUpgrade puts a handshake that was read back into the outbound header.

@@ -148,6 +148,10 @@ const (
 
 	ReasonBodySize Reason = "max_body"
 
+	ReasonHandshake        Reason = "handshake"
+	ReasonHandshakeVersion Reason = "websocket_version"
+	ReasonTunnels          Reason = "websockets"
+
 	ReasonKeysUnavailable   Reason = "jwks_unavailable"
 	ReasonReplayUnavailable Reason = "replay_unavailable"
 
@@ -227,6 +231,9 @@ var Reasons = []struct {
 	{ReasonScope, "the access token's scope does not suffice"},
 	{ReasonClaims, "the access token's claims do not fit into header fields"},
 	{ReasonBodySize, "the request's body is too large"},
+	{ReasonHandshake, "the WebSocket handshake is malformed"},
+	{ReasonHandshakeVersion, "the version of the WebSocket protocol is not 13"},
+	{ReasonTunnels, "too many WebSocket connections"},
 	{ReasonKeysUnavailable, "the issuer's keys are not available"},
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
 	{ReasonIntrospectionUnavailable, "the issuer cannot be asked about the access token"},

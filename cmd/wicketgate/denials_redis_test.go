@@ -96,6 +96,7 @@ func TestRulesInRedis(t *testing.T) {
 // TestRulesOutliveRedis wants rules in force while Redis is away, and there
 // again when it comes back without its memory.
 func TestRulesOutliveRedis(t *testing.T) {
+	t.Parallel()
 	s := newSharing(t, 1)
 	d := s.gates[0]
 	raw, other := d.AT(changes{"sub": "alice"}), d.AT(changes{"sub": "bob"})

@@ -79,6 +79,7 @@ func (d *denying) denied(t *testing.T, raw string) {
 }
 
 func TestRuleFileFaults(t *testing.T) {
+	t.Parallel()
 	d := newDenying(t, inFile, nil)
 	raw := d.AT(changes{"sub": "mallory"})
 	d.enforce(t, d.rule(`"sub":"mallory"`))

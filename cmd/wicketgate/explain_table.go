@@ -12,7 +12,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonVersion:       {"HTTP version", "RFC 9110 section 15.6.6", ""},
 	token.ReasonMethod:        {"method", "RFC 9110 section 9.3.8", ""},
 	token.ReasonTarget:        {"request target", "RFC 9112 section 3.2", "limits.target"},
-	token.ReasonPath:          {"canonical path", "RFC 3986 section 6.2.2", ""},
+	token.ReasonPath:          {"canonical path", "RFC 3986 section 6.2.2", "routes[].allow"},
 	token.ReasonHost:          {"host", "RFC 9110 section 7.2", "resources[].hosts"},
 	token.ReasonHeaderSection: {"header section", "RFC 9110 section 5.4", "limits.header_section, limits.header_fields"},
 	token.ReasonLoop:          {"circle", "RFC 9110 section 7.6.3", "via"},
@@ -75,6 +75,10 @@ var rules = map[token.Reason]rule{
 	token.ReasonClaims:  {"size of the claims", "", "resources[].forward.headers"},
 
 	token.ReasonBodySize: {"size of the body", "RFC 9110 section 15.5.14", "routes[].max_body"},
+
+	token.ReasonHandshake:        {"WebSocket handshake", "RFC 6455 section 4.2.1", "routes[].websocket"},
+	token.ReasonHandshakeVersion: {"WebSocket version", "RFC 6455 section 4.4", "routes[].websocket"},
+	token.ReasonTunnels:          {"WebSocket connections", "", "limits.websockets"},
 
 	token.ReasonKeysUnavailable:   {"keys of the issuer", "RFC 7517 section 5", "issuers[].jwks_uri"},
 	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay"},

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -342,9 +343,13 @@ func (b *lockedBuffer) String() string {
 }
 
 // TestMain puts curl and wicketgate, both this binary, on PATH and looks for
-// goroutines left behind.
+// goroutines left behind. What runs in parallel here waits most of its time, so
+// more of it runs at once than there are processors.
 func TestMain(m *testing.M) {
 	testscript.Main(counted(func() int {
+		if err := flag.Set("test.parallel", "8"); err != nil { // unless the command line says so
+			panic(err)
+		}
 		code := m.Run()
 		if err := goleak.Find(); err != nil && code == 0 {
 			fmt.Fprintln(os.Stderr, err)

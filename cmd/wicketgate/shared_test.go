@@ -198,6 +198,7 @@ func TestSharedRedisNeedsARestart(t *testing.T) {
 }
 
 func TestCheckLiveAsksSharedRedis(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, []string{firstKey}, []string{firstKey})
 	command(t, "check", "--live", "--config", p.gateway.path).want(t, exitOK,
 		"ok     redis of issuers[0].introspection.shared.redis accepts connections", "answers well within 2s", "issuer a: answers gate about tokens")

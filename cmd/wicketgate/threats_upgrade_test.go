@@ -68,6 +68,12 @@ func threatH101(t *testing.T) {
 			t.Errorf("426 with %v", c.answer.Header)
 		}
 	}
+	if c := f.shake(t, "/ws/1", "Authorization", bearer, "Sec-WebSocket-Key", ""); c.answer.Header["Www-Authenticate"] != nil {
+		t.Errorf("a challenge with %d", c.answer.StatusCode)
+	}
+	for reason, n := range map[string]string{"handshake": "11", "websocket_version": "4"} {
+		eventually(t, reason, func() bool { return f.series(`refusals_total{reason="`+reason+`"}`) == n })
+	}
 	// Who may not come in is told nothing about handshakes.
 	f.shake(t, "/ws/1").wantStatus(t, http.StatusUnauthorized)
 	f.shake(t, "/ws/1", "Sec-WebSocket-Version", "8", "Authorization", "Bearer bad").wantStatus(t, http.StatusUnauthorized)

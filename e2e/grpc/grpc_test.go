@@ -17,10 +17,10 @@ import (
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
-// with adds metadata to a call, which ends with the test or after 20 s.
+// with adds metadata to a call, which ends with the test or after 60 s.
 func with(t *testing.T, pairs ...string) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }
@@ -33,6 +33,7 @@ func TestGRPC(t *testing.T) {
 	t.Run("GRPC-04", func(t *testing.T) { testExpiry(t, g) })
 	t.Run("GRPC-06", func(t *testing.T) { testMetadata(t, g, good) })
 	t.Run("GRPC-07", func(t *testing.T) { testDPoP(t, g) })
+	t.Run("H-107", func(t *testing.T) { testCancel(t, g, good) })
 	t.Run("answers of the service", func(t *testing.T) {
 		err := g.Invoke(with(t, "authorization", good), "/"+service+"/Fail", say("x"), new(message))
 		if s := status.Convert(err); s.Code() != codes.NotFound || s.Message() != "100% nüt da\n" {
@@ -169,7 +170,7 @@ func testStreams(t *testing.T, g *gate, good string) {
 // testExpiry: a stream ends with its token, whether the service has said
 // something or not.
 func testExpiry(t *testing.T, g *gate) {
-	end := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	end := time.Now().Add(4 * time.Second).Truncate(time.Second)
 	good := "Bearer " + mint(t, g.issuer, map[string]any{"exp": end.Unix(), "iat": end.Unix() - 60})
 	for range 2 {
 		s, err := g.NewStream(with(t, "authorization", good), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+service+"/Gather")

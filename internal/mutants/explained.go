@@ -59,7 +59,7 @@ func stale(list []explanation, packages []string, found []mutant, results map[st
 		switch {
 		case !there:
 			out = append(out, fmt.Sprintf("line %d: no such check any more: %s", e.line, e.key))
-		case done && tried.state != survived && tried.state != uncompiled:
+		case done && tried.state != survived:
 			out = append(out, fmt.Sprintf("line %d: %s notices it now: %s", e.line, tried.killer, e.key))
 		}
 	}

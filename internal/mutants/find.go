@@ -19,8 +19,31 @@ type mutant struct {
 	nth      int    // counts the mutants of one function that read alike, from 1
 	source   string // the line it is on
 
-	from, to int    // what of the file is replaced
-	by       string // by what
+	from, to int // what of the file is switched
+	form     form
+}
+
+// A form says how a check is switched off.
+type form int
+
+const (
+	never  form = iota // the condition never holds
+	always             // the condition always holds
+	undone             // the statement is not carried out
+)
+
+// around is what goes before and after the checked text. A condition is
+// evaluated first, so that out is asked only where it makes a difference.
+func (f form) around(id int) (before, after string) {
+	out := fmt.Sprintf("%s(%d)", switchName, id)
+	switch f {
+	case never:
+		return "((", ") && !" + out + ")"
+	case always:
+		return "((", ") || " + out + ")"
+	case undone:
+	}
+	return "if !" + out + " { ", " }"
 }
 
 // key names a mutant in explained.txt. Lines move; what a check says does not
@@ -36,17 +59,16 @@ func (m mutant) key() string {
 	return key
 }
 
-// apply returns the file with the check taken out.
-func (m mutant) apply(source []byte) []byte {
-	return slices.Concat(source[:m.from], []byte(m.by), source[m.to:])
-}
-
 // find lists the mutants of one file in the order of its text.
 //
 // A return refuses when its function ends in an error (error, or a pointer to a
 // type called …Error or …Fault) and what it returns there is not nil, or when
 // one of its results is the word false. A return that hands on all results of
 // one call does neither. It allows when its last result is nil or true.
+//
+// A call complains when it is a statement and its name is one of complaints, and
+// it strips when it is delete or a method Del: both count as refusals, where a
+// body ends in them.
 //
 // Taken out, one at a time:
 //   - the condition of an if whose body ends in a refusal;
@@ -55,7 +77,8 @@ func (m mutant) apply(source []byte) []byte {
 //     any switch that does, where the function can go on without it;
 //   - each operand of an || in such a condition;
 //   - each operand of an && in the condition of an if or a case that allows;
-//   - each operand of an && that is returned or assigned.
+//   - each operand of an && that is returned or assigned;
+//   - a call that is a statement, unless it is one of unmissed.
 //
 // What is taken out is switched off rather than deleted, so that no variable
 // becomes unused.
@@ -65,7 +88,7 @@ func find(name string, source []byte) ([]mutant, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &finder{file: name, source: source, fset: fset, seen: make(map[string]int)}
+	f := &finder{file: name, source: source, fset: fset, guarded: make(map[ast.Stmt]bool), seen: make(map[string]int)}
 	for _, d := range syntax.Decls {
 		if d, ok := d.(*ast.FuncDecl); ok && d.Body != nil {
 			f.function = functionName(d)
@@ -80,7 +103,8 @@ type finder struct {
 	source   []byte
 	fset     *token.FileSet
 	function string
-	refuses  bool // the function that is walked ends in a refusal
+	refuses  bool              // the function that is walked ends in a refusal
+	guarded  map[ast.Stmt]bool // goes with its condition
 	seen     map[string]int
 	found    []mutant
 }
@@ -108,6 +132,12 @@ func (f *finder) body(signature *ast.FuncType, body *ast.BlockStmt) {
 			f.conjunctions(n.Results)
 		case *ast.AssignStmt:
 			f.conjunctions(n.Rhs)
+		case *ast.BlockStmt:
+			f.calls(n.List)
+		case *ast.CaseClause:
+			f.calls(n.Body)
+		case *ast.CommClause:
+			f.calls(n.Body)
 		}
 		return true
 	})
@@ -123,8 +153,7 @@ func (f *finder) clauses(signature *ast.FuncType, s *ast.SwitchStmt, last bool) 
 		}
 		if c.List == nil && !last && refuses(signature, c.Body) {
 			refusal := c.Body[len(c.Body)-1]
-			text := f.text(refusal)
-			f.add(refusal, "default: "+text, "", "if false { "+text+" }")
+			f.add(refusal, "default: "+f.text(refusal), "", undone)
 		}
 	}
 }
@@ -136,17 +165,71 @@ func (f *finder) condition(signature *ast.FuncType, init ast.Stmt, cond ast.Expr
 		check = f.text(init) + "; " + check
 	}
 	switch {
-	case refuses(signature, body):
-		f.add(cond, check, "", "false && ("+f.text(cond)+")")
+	case refuses(signature, body) || objects(body):
+		f.guarded[body[len(body)-1]] = true
+		f.add(cond, check, "", never)
 		for _, operand := range alternatives(cond) {
-			f.add(operand, check, f.text(operand), "(false && ("+f.text(operand)+"))")
+			f.add(operand, check, f.text(operand), never)
 		}
 	case allows(body):
 		if f.refuses {
-			f.add(cond, check, "", "true || ("+f.text(cond)+")")
+			f.add(cond, check, "", always)
 		}
 		f.without(check, operands(cond, token.LAND))
 	}
+}
+
+// complaints are what reports a fault and goes on.
+var complaints = []string{"bad", "badKey", "report", "warn"}
+
+// unmissed are calls whose absence is no check's: locks make tests hang or tell
+// nothing, and what explain is shown decides nothing.
+var unmissed = []string{
+	"panic", "Lock", "Unlock", "RLock", "RUnlock", "Wait", "Text", "Texts", "Count", "Time", "Value", "Want", "Note",
+	"Add", "Store", "WriteString", "WriteByte", "Fprintf", "Fprintln",
+	"", // a function literal
+}
+
+func (f *finder) calls(list []ast.Stmt) {
+	for _, s := range list {
+		call, ok := statementCall(s)
+		if ok && !f.guarded[s] && !slices.Contains(unmissed, called(call)) {
+			f.add(s, f.text(s), "", undone)
+		}
+	}
+}
+
+func statementCall(s ast.Stmt) (*ast.CallExpr, bool) {
+	if s, ok := s.(*ast.ExprStmt); ok {
+		call, ok := s.X.(*ast.CallExpr)
+		return call, ok
+	}
+	return nil, false
+}
+
+// called is the name of what is called, without what it belongs to; empty for a
+// function literal.
+func called(call *ast.CallExpr) string {
+	switch of := call.Fun.(type) {
+	case *ast.Ident:
+		return of.Name
+	case *ast.SelectorExpr:
+		return of.Sel.Name
+	}
+	return ""
+}
+
+// objects reports whether body ends in a call that complains or strips.
+func objects(body []ast.Stmt) bool {
+	if len(body) == 0 {
+		return false
+	}
+	call, ok := statementCall(body[len(body)-1])
+	if !ok {
+		return false
+	}
+	name := called(call)
+	return name == "delete" || name == "Del" || slices.Contains(complaints, name)
 }
 
 func (f *finder) conjunctions(list []ast.Expr) {
@@ -161,16 +244,16 @@ func (f *finder) without(check string, operands []ast.Expr) {
 		return
 	}
 	for _, operand := range operands {
-		f.add(operand, check, f.text(operand), "(true || ("+f.text(operand)+"))")
+		f.add(operand, check, f.text(operand), always)
 	}
 }
 
-func (f *finder) add(at ast.Node, check, dropped, by string) {
+func (f *finder) add(at ast.Node, check, dropped string, how form) {
 	position := f.fset.Position(at.Pos())
 	m := mutant{
 		file: f.file, line: position.Line, function: f.function, check: oneLine(check), dropped: oneLine(dropped),
 		source: f.line(position.Offset),
-		from:   position.Offset, to: f.fset.Position(at.End()).Offset, by: by,
+		from:   position.Offset, to: f.fset.Position(at.End()).Offset, form: how,
 	}
 	key := m.key()
 	f.seen[key]++

@@ -23,11 +23,12 @@ func mutations(t *testing.T, results, body string) []string {
 	}
 	var got []string
 	for _, m := range found {
-		changed := string(m.apply(source))
+		changed := string(switchable(source, []mutant{m}, []int{0}))
 		if _, err := parser.ParseFile(token.NewFileSet(), "", changed, 0); err != nil {
 			t.Errorf("%s: %v\n%s", m.key(), err, changed)
 		}
 		changed = strings.TrimSuffix(strings.TrimPrefix(changed, head), "\n}\n")
+		changed = strings.ReplaceAll(changed, switchName, "out")
 		got = append(got, strings.TrimPrefix(m.key(), "p/p.go f: ")+" => "+changed)
 	}
 	return got
@@ -40,93 +41,112 @@ func TestFindTakesOutOneCheckAtATime(t *testing.T) {
 	}{
 		{
 			"if that returns an error", "error", "if a { return err }; return nil",
-			[]string{"a => if false && (a) { return err }; return nil"},
+			[]string{"a => if ((a) && !out(0)) { return err }; return nil"},
 		},
 		{
 			"error among other results", "(n int, e error)", "if a { return 0, err }; return 1, nil",
-			[]string{"a => if false && (a) { return 0, err }; return 1, nil"},
+			[]string{"a => if ((a) && !out(0)) { return 0, err }; return 1, nil"},
 		},
 		{
 			"pointer to an error type", "*token.Error", "if a { return refuse(1) }; return nil",
-			[]string{"a => if false && (a) { return refuse(1) }; return nil"},
+			[]string{"a => if ((a) && !out(0)) { return refuse(1) }; return nil"},
 		},
 		{
 			"fault", "*Fault", "if a { return new(Fault) }; return nil",
-			[]string{"a => if false && (a) { return new(Fault) }; return nil"},
+			[]string{"a => if ((a) && !out(0)) { return new(Fault) }; return nil"},
 		},
 		{
 			"false", "(int, bool)", "if a { return 0, false }; return 1, true",
-			[]string{"a => if false && (a) { return 0, false }; return 1, true"},
+			[]string{"a => if ((a) && !out(0)) { return 0, false }; return 1, true"},
 		},
 		{
 			"else if", "error", "if a { return err } else if b { return err }; return nil",
 			[]string{
-				"a => if false && (a) { return err } else if b { return err }; return nil",
-				"b => if a { return err } else if false && (b) { return err }; return nil",
+				"a => if ((a) && !out(0)) { return err } else if b { return err }; return nil",
+				"b => if a { return err } else if ((b) && !out(0)) { return err }; return nil",
 			},
 		},
 		{
 			"initialiser", "error", "if err := g(); err != nil { return err }; return nil",
-			[]string{"err := g(); err != nil => if err := g(); false && (err != nil) { return err }; return nil"},
+			[]string{"err := g(); err != nil => if err := g(); ((err != nil) && !out(0)) { return err }; return nil"},
 		},
 		{
 			"operands of or", "error", "if a || b && (a || c) { return err }; return nil",
 			[]string{
-				"a || b && (a || c) => if false && (a || b && (a || c)) { return err }; return nil",
-				"a || b && (a || c) | without a => if (false && (a)) || b && (a || c) { return err }; return nil",
-				"a || b && (a || c) | without b && (a || c) => if a || (false && (b && (a || c))) { return err }; return nil",
-				"a || b && (a || c) | without a | number 2 => if a || b && ((false && (a)) || c) { return err }; return nil",
-				"a || b && (a || c) | without c => if a || b && (a || (false && (c))) { return err }; return nil",
+				"a || b && (a || c) => if ((a || b && (a || c)) && !out(0)) { return err }; return nil",
+				"a || b && (a || c) | without a => if ((a) && !out(0)) || b && (a || c) { return err }; return nil",
+				"a || b && (a || c) | without b && (a || c) => if a || ((b && (a || c)) && !out(0)) { return err }; return nil",
+				"a || b && (a || c) | without a | number 2 => if a || b && (((a) && !out(0)) || c) { return err }; return nil",
+				"a || b && (a || c) | without c => if a || b && (a || ((c) && !out(0))) { return err }; return nil",
 			},
 		},
 		{
 			"operands of and before it is allowed", "error", "if a && b { return nil }; return err",
 			[]string{
-				"a && b => if true || (a && b) { return nil }; return err",
-				"a && b | without a => if (true || (a)) && b { return nil }; return err",
-				"a && b | without b => if a && (true || (b)) { return nil }; return err",
+				"a && b => if ((a && b) || out(0)) { return nil }; return err",
+				"a && b | without a => if ((a) || out(0)) && b { return nil }; return err",
+				"a && b | without b => if a && ((b) || out(0)) { return nil }; return err",
 			},
 		},
 		{
 			"operands of and returned", "bool", "return a && b",
-			[]string{"a && b | without a => return (true || (a)) && b", "a && b | without b => return a && (true || (b))"},
+			[]string{"a && b | without a => return ((a) || out(0)) && b", "a && b | without b => return a && ((b) || out(0))"},
 		},
 		{
 			"operands of and assigned", "bool", "ok := a && b; return ok",
-			[]string{"a && b | without a => ok := (true || (a)) && b; return ok", "a && b | without b => ok := a && (true || (b)); return ok"},
+			[]string{"a && b | without a => ok := ((a) || out(0)) && b; return ok", "a && b | without b => ok := a && ((b) || out(0)); return ok"},
 		},
 		{
-			"cases without a tag", "error", "switch { case a, b: return err; case c: println() }; return nil",
+			"cases without a tag", "error", "switch { case a, b: return err; case c: panic(1) }; return nil",
 			[]string{
-				"a => switch { case false && (a), b: return err; case c: println() }; return nil",
-				"b => switch { case a, false && (b): return err; case c: println() }; return nil",
+				"a => switch { case ((a) && !out(0)), b: return err; case c: panic(1) }; return nil",
+				"b => switch { case a, ((b) && !out(0)): return err; case c: panic(1) }; return nil",
 			},
 		},
 		{
 			"default the function can do without", "error", "switch x() { case 1: default: return err }; return nil",
-			[]string{"default: return err => switch x() { case 1: default: if false { return err } }; return nil"},
+			[]string{"default: return err => switch x() { case 1: default: if !out(0) { return err } }; return nil"},
 		},
 		{
 			"equal checks are counted", "error", "if a { return err }; if a { return err }; return nil",
 			[]string{
-				"a => if false && (a) { return err }; if a { return err }; return nil",
-				"a | number 2 => if a { return err }; if false && (a) { return err }; return nil",
+				"a => if ((a) && !out(0)) { return err }; if a { return err }; return nil",
+				"a | number 2 => if a { return err }; if ((a) && !out(0)) { return err }; return nil",
 			},
 		},
 		{
-			"function literal has its own results", "int", "g := func() error { if a { return err }; return nil }; g(); return 1",
-			[]string{"a => g := func() error { if false && (a) { return err }; return nil }; g(); return 1"},
+			"function literal has its own results", "int", "g := func() error { if a { return err }; return nil }; _ = g(); return 1",
+			[]string{"a => g := func() error { if ((a) && !out(0)) { return err }; return nil }; _ = g(); return 1"},
 		},
 		{
 			"if that allows before a refusal", "error", "if a { return nil }; switch { case b: return nil }; return err",
 			[]string{
-				"a => if true || (a) { return nil }; switch { case b: return nil }; return err",
-				"b => if a { return nil }; switch { case true || (b): return nil }; return err",
+				"a => if ((a) || out(0)) { return nil }; switch { case b: return nil }; return err",
+				"b => if a { return nil }; switch { case ((b) || out(0)): return nil }; return err",
 			},
 		},
+		{
+			"complaint", "", "if a || b { c.bad(1) }; switch { case c: warn() }; switch x() { case 1: s.report() }",
+			[]string{
+				"a || b => if ((a || b) && !out(0)) { c.bad(1) }; switch { case c: warn() }; switch x() { case 1: s.report() }",
+				"a || b | without a => if ((a) && !out(0)) || b { c.bad(1) }; switch { case c: warn() }; switch x() { case 1: s.report() }",
+				"a || b | without b => if a || ((b) && !out(0)) { c.bad(1) }; switch { case c: warn() }; switch x() { case 1: s.report() }",
+				"c => if a || b { c.bad(1) }; switch { case ((c) && !out(0)): warn() }; switch x() { case 1: s.report() }",
+				"s.report() => if a || b { c.bad(1) }; switch { case c: warn() }; switch x() { case 1: if !out(0) { s.report() } }",
+			},
+		},
+		{
+			"stripping and other calls", "", "if a { delete(h, k); h.Del(k) }; for ; ; next() { strip(h) }",
+			[]string{
+				"a => if ((a) && !out(0)) { delete(h, k); h.Del(k) }; for ; ; next() { strip(h) }",
+				"delete(h, k) => if a { if !out(0) { delete(h, k) }; h.Del(k) }; for ; ; next() { strip(h) }",
+				"strip(h) => if a { delete(h, k); h.Del(k) }; for ; ; next() { if !out(0) { strip(h) } }",
+			},
+		},
+		{"calls nobody misses", "", "x.Lock(); trace.Text(1, 2); func() { }(); go f(); defer f()", nil},
 		{"if that allows before more", "error", "if a { return nil }; return nil", nil},
 		{"no result", "", "if a { return }", nil},
-		{"nothing returned", "error", "if a { println() }; return nil", nil},
+		{"nothing returned", "error", "if a { b = c }; return nil", nil},
 		{"hands on a call", "(int, error)", "if a { return g() }; return 0, nil", nil},
 		{"other results", "int", "if a { return 1 }; return 2", nil},
 		{"case of a tag", "error", "switch x() { case 1: return err }; return nil", nil},

@@ -1,10 +1,15 @@
 // Command mutants tries whether a test notices when a check is gone. It takes
-// the checks out of the named packages, one at a time, and runs the tests: the
-// package's own, and when these see nothing, those of the packages above it, up
-// to the front door. A check nobody misses is a survivor. It fails on survivors
-// that explained.txt does not explain, and on explanations that no longer hold.
+// the checks out of the named packages, one at a time, and runs the tests of
+// these and of the packages above, up to the front door. A check nobody misses is
+// a survivor. It fails on survivors that explained.txt does not explain, and on
+// explanations that no longer hold.
 //
-// The working tree is only read: each change reaches the compiler through an
+// All checks get a switch, so that tests are compiled once. Then each test is run
+// once with every check in place and notes which it would miss: those whose
+// absence would have made a difference. Of a mutant only these tests are asked,
+// the fastest first. What was learnt is kept until a file of the tree changes.
+//
+// The working tree is only read: the switches reach the compiler through an
 // overlay. Which checks there are to take out is told at find.
 package main
 
@@ -27,6 +32,8 @@ import (
 type options struct {
 	root      string
 	explained string
+	scratch   string
+	tests     string
 	front     []string
 	packages  []string
 	sample    string
@@ -41,12 +48,14 @@ type options struct {
 func main() {
 	o := options{root: "."}
 	flag.StringVar(&o.explained, "explained", "internal/mutants/explained.txt", "the survivors that have a reason")
-	front := flag.String("front", "validator/dpop,validator,policy,jwks,proxy,cmd/wicketgate", "packages to ask when a package's own tests see nothing, in order")
+	flag.StringVar(&o.scratch, "scratch", filepath.Join(os.TempDir(), "wicketgate-mutants"), "the folder for compiled tests and what they reach")
+	front := flag.String("front", "validator/dpop,validator,policy,jwks,proxy,cmd/wicketgate", "packages whose tests are asked beside those of the packages named")
 	flag.StringVar(&o.sample, "sample", "", "N/M: only every Mth mutant, from the Nth on")
 	flag.StringVar(&o.only, "only", "", "only mutants whose key contains this: a file, a function, part of a check")
+	flag.StringVar(&o.tests, "tests", ".", "a pattern: only tests whose name it matches are run, to see what a new one notices")
 	flag.BoolVar(&o.recheck, "recheck", false, "only the mutants that are explained")
 	flag.IntVar(&o.parallel, "parallel", 2, "mutants tried at a time")
-	flag.DurationVar(&o.timeout, "timeout", 2*time.Minute, "for the tests of one package")
+	flag.DurationVar(&o.timeout, "timeout", 20*time.Second, "how much longer than ten times its usual time a test may take")
 	flag.BoolVar(&o.list, "list", false, "print the mutants and try none")
 	flag.BoolVar(&o.verbose, "v", false, "print each mutant with the test that noticed")
 	flag.Parse()
@@ -90,42 +99,40 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		fmt.Fprintf(out, "%d mutants\n", len(chosen))
 		return nil
 	}
-	scratch, err := os.MkdirTemp("", "mutants")
+	return tryChosen(ctx, o, root, found, chosen, list, out)
+}
+
+func tryChosen(ctx context.Context, o options, root string, found, chosen []mutant, list []explanation, out io.Writer) error {
+	p := &programs{root: root, folder: o.scratch, tests: o.tests}
+	known, err := p.prepare(ctx, slices.Compact(slices.Sorted(slices.Values(slices.Concat(o.packages, o.front)))), found, o.parallel)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
-	t := &trial{root: root, scratch: scratch, front: o.front, timeout: o.timeout}
-	if err := t.baseline(ctx, o.packages); err != nil {
-		return err
+	fmt.Fprintf(out, "%d tests and rows of tests can be asked\n", len(known.Units))
+	var ids []int
+	for id, m := range found {
+		if slices.Contains(chosen, m) {
+			ids = append(ids, id)
+		}
 	}
+	t := &trial{programs: p, units: known.Units, timeout: o.timeout}
 	results := make(map[string]result)
-	err = t.tryAll(ctx, chosen, o.parallel, func(r result) {
+	err = t.tryAll(ctx, found, ids, o.parallel, func(r result) {
 		results[r.key()] = r
-		if o.verbose || r.state == uncompiled {
+		if o.verbose {
 			fmt.Fprintln(out, r)
 		} else if n := len(results); n%25 == 0 {
-			fmt.Fprintf(out, "%d of %d tried\n", n, len(chosen))
+			fmt.Fprintf(out, "%d of %d tried\n", n, len(ids))
 		}
 	})
 	if err != nil {
 		return err
 	}
-	return report(out, found, chosen, results, list, o.packages)
-}
-
-// baseline wants the tests to pass before anything is taken out.
-func (t *trial) baseline(ctx context.Context, packages []string) error {
-	for _, p := range slices.Concat(packages, t.front) {
-		got, test, output, err := t.run(ctx, p, "")
-		if err != nil {
-			return err
-		}
-		if got != survived {
-			return fmt.Errorf("the tests of %s fail with every check in place: %s\n%s", p, test, output)
-		}
+	err = report(out, found, chosen, results, list, o.packages)
+	for _, text := range known.Failing {
+		err = errors.Join(err, errors.New(text))
 	}
-	return nil
+	return err
 }
 
 // findAll lists the mutants of the packages' product files.
@@ -190,11 +197,17 @@ func (r result) String() string {
 	switch r.state {
 	case killed, timedOut:
 		return fmt.Sprintf("noticed by %s %s: %s", r.killer, r.test, r.key())
-	case uncompiled:
-		return fmt.Sprintf("did not compile: %s\n%s", r.key(), r.output)
 	case survived:
 	}
 	return "SURVIVED: " + r.key()
+}
+
+// reach says why a mutant survived.
+func (r result) reach() string {
+	if r.asked == 0 {
+		return "no test would notice: none gets there with a different outcome"
+	}
+	return fmt.Sprintf("%d tests get there and pass without it", r.asked)
 }
 
 // report prints the totals and every survivor. Its error is what make sees.
@@ -219,9 +232,9 @@ func report(out io.Writer, found, chosen []mutant, results map[string]result, li
 	for _, p := range sortedKeys(killers) {
 		fmt.Fprintf(out, "  %4d by %s\n", killers[p], p)
 	}
-	fmt.Fprintf(out, "%d did not compile, %d survived; %d of these are explained\n", count[uncompiled], count[survived], explained)
+	fmt.Fprintf(out, "%d survived; %d of these are explained\n", count[survived], explained)
 	for _, r := range open {
-		fmt.Fprintf(out, "\n%s:%d: %s\n\t%s\n", r.file, r.line, r.source, r.key())
+		fmt.Fprintf(out, "\n%s:%d: %s\n\t%s\n\t%s\n", r.file, r.line, r.source, r.key(), r.reach())
 	}
 	complaints := stale(list, packages, found, results)
 	for _, c := range complaints {

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -22,7 +17,6 @@ const (
 	survived state = iota
 	killed
 	timedOut // a test that never ends has noticed too
-	uncompiled
 )
 
 // result is how one mutant fared.
@@ -30,29 +24,27 @@ type result struct {
 	mutant
 	state  state
 	killer string // the package whose tests noticed
-	test   string // the first of them, as far as its name was printed
-	output string // what the compiler said
+	test   string // the last of them to say so
+	asked  int    // how many units it would make a difference in
 }
 
-// trial runs tests over a tree in which one file reads differently. The tree
-// itself is never written to.
+// trial runs the tests in which a mutant makes a difference.
 type trial struct {
-	root    string
-	scratch string        // for the changed files
-	front   []string      // packages whose tests are asked when a package's own see nothing, in order
-	timeout time.Duration // for the tests of one package
+	*programs
+	units   []unit // the fastest first
+	timeout time.Duration
 }
 
-// tryAll tries mutants, so many at a time, and tells done of each.
-func (t *trial) tryAll(ctx context.Context, mutants []mutant, parallel int, done func(result)) error {
+// tryAll tries mutants by their ids, so many at a time, and tells done of each.
+func (t *trial) tryAll(ctx context.Context, all []mutant, ids []int, parallel int, done func(result)) error {
 	work := make(chan int)
 	var failed error
 	var mu sync.Mutex // guards failed, and orders the calls of done
 	var wait sync.WaitGroup
 	for range parallel {
 		wait.Go(func() {
-			for n := range work {
-				r, err := t.try(ctx, mutants[n], n)
+			for id := range work {
+				r, err := t.try(ctx, all[id], id)
 				mu.Lock()
 				if err != nil {
 					failed = errors.Join(failed, err)
@@ -63,93 +55,97 @@ func (t *trial) tryAll(ctx context.Context, mutants []mutant, parallel int, done
 			}
 		})
 	}
-	for n := range mutants {
+	for _, id := range ids {
 		if ctx.Err() != nil {
 			break
 		}
-		work <- n
+		work <- id
 	}
 	close(work)
 	wait.Wait()
 	return errors.Join(failed, ctx.Err())
 }
 
-// try asks the tests of the mutant's own package first, then the front door's.
-func (t *trial) try(ctx context.Context, m mutant, n int) (result, error) {
+// try asks first what answers fast, in batches that grow.
+func (t *trial) try(ctx context.Context, m mutant, id int) (result, error) {
 	r := result{mutant: m}
-	overlay, err := t.overlay(m, n)
-	if err != nil {
-		return r, err
-	}
-	own := path.Dir(m.file)
-	order := append([]string{own}, slices.DeleteFunc(slices.Clone(t.front), func(p string) bool { return p == own })...)
-	for _, p := range order {
-		r.killer = p
-		if r.state, r.test, r.output, err = t.run(ctx, p, overlay); err != nil || r.state != survived {
-			return r, err
+	var reaching []unit
+	for _, u := range t.units {
+		if _, found := slices.BinarySearch(u.Reached, id); found {
+			reaching = append(reaching, u)
 		}
 	}
-	r.killer = ""
+	r.asked = len(reaching)
+	for most := time.Second / 2; len(reaching) > 0; most *= 2 {
+		n, sum := 1, reaching[0].Took
+		for n < len(reaching) && sum+reaching[n].Took <= most {
+			sum += reaching[n].Took
+			n++
+		}
+		batch := byPackage(reaching[:n])
+		reaching = reaching[n:]
+		for _, units := range batch {
+			if err := t.ask(ctx, &r, id, units); err != nil || r.state != survived {
+				return r, err
+			}
+		}
+	}
 	return r, nil
 }
 
-// overlay writes the changed file and the list that puts it in the other's
-// place.
-func (t *trial) overlay(m mutant, n int) (string, error) {
-	original := filepath.Join(t.root, filepath.FromSlash(m.file))
-	source, err := os.ReadFile(original)
-	if err != nil {
-		return "", err
+func byPackage(units []unit) [][]unit {
+	var out [][]unit
+	for _, u := range units {
+		at := slices.IndexFunc(out, func(list []unit) bool { return list[0].Package == u.Package })
+		if at < 0 {
+			at = len(out)
+			out = append(out, nil)
+		}
+		out[at] = append(out[at], u)
 	}
-	changed := filepath.Join(t.scratch, fmt.Sprintf("%d.go", n))
-	if err := os.WriteFile(changed, m.apply(source), 0o600); err != nil {
-		return "", err
-	}
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {original: changed}})
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(t.scratch, fmt.Sprintf("%d.json", n))
-	return name, os.WriteFile(name, list, 0o600)
+	return out
 }
 
 var (
 	failedTest  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
-	failedBuild = regexp.MustCompile(`\[(build|setup) failed\]`)
+	running     = regexp.MustCompile(`(?m)^=== RUN\s+(\S+)`)
 	testTimeout = regexp.MustCompile(`panic: test timed out`)
 )
 
-// run tests one package. It lets go test answer from its cache: a package that
-// does not depend on the changed file is the same program as before, and what
-// has changed is not in the cache. The error means that go itself did not run.
-func (t *trial) run(ctx context.Context, pkg, overlay string) (state, string, string, error) {
-	// The compiler may need its time on a busy machine; tests end by themselves.
-	ctx, cancel := context.WithTimeout(ctx, t.timeout+5*time.Minute)
-	defer cancel()
-	args := []string{"test", "-short", "-failfast", "-vet=off", "-p=1", "-timeout", t.timeout.String()}
-	if overlay != "" {
-		args = append(args, "-overlay", overlay)
+// ask runs units of one package without the check. What fails must fail twice:
+// a test that fails now and then has noticed nothing.
+func (t *trial) ask(ctx context.Context, r *result, id int, units []unit) error {
+	timeout := t.timeout
+	for _, u := range units {
+		timeout += 10 * u.Took
 	}
-	command := exec.CommandContext(ctx, "go", append(args, "./"+pkg)...)
-	command.Dir = t.root
-	var output bytes.Buffer
-	command.Stdout, command.Stderr = &output, &output
-	err := command.Run()
-	text := output.String()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return survived, "", "", nil
-	case ctx.Err() != nil || !errors.As(err, &exit):
-		return survived, "", "", fmt.Errorf("go test ./%s: %w\n%s", pkg, errors.Join(ctx.Err(), err), text)
-	case failedBuild.MatchString(text):
-		return uncompiled, "", text, nil
-	case testTimeout.MatchString(text):
-		return timedOut, "", text, nil
+	for range 2 {
+		output, err := t.run(ctx, units[0].Package, units, timeout, fmt.Sprintf("%s=%d", outEnv, id))
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+			r.state, r.killer, r.test = survived, "", ""
+			return nil
+		case testTimeout.MatchString(output) || strings.Contains(err.Error(), "signal: killed"):
+			r.state, r.test = timedOut, last(running, output)
+		default:
+			r.state, r.test = killed, last(failedTest, output)
+			if r.test == "" { // it took the program with it
+				r.test = last(running, output)
+			}
+		}
+		r.killer = units[0].Package
+		if r.state == timedOut {
+			return nil // once is long enough
+		}
 	}
-	test := ""
-	if match := failedTest.FindAllStringSubmatch(text, -1); match != nil {
-		test = match[len(match)-1][1]
+	return nil
+}
+
+func last(re *regexp.Regexp, text string) string {
+	if all := re.FindAllStringSubmatch(text, -1); all != nil {
+		return all[len(all)-1][1]
 	}
-	return killed, test, text, nil
+	return ""
 }

@@ -29,6 +29,7 @@ func full(t *testing.T) *Telemetry {
 	m.Decided(listener)(httptest.NewRequest("GET", "/", nil), outcome(t, m, proxy.Allowed))
 	m.ConnState(listener)
 	m.ConnectionRefused(listener)
+	m.HeaderRefused(listener)
 	m.InFlight(listener, http.NotFoundHandler())
 	m.Sizes(func() int { return 7 }, func() int { return 8 })
 	m.Insecure([]string{"issuers[0].insecure_http"})

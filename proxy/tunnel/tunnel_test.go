@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"io"
 	"net"
@@ -97,6 +98,8 @@ func pair(idle time.Duration) (t *Tunnel, client, upstream net.Conn, ended chan 
 }
 
 func TestSilence(t *testing.T) {
+	// In FIPS mode the first random octets take entropy from a clock that moves.
+	_, _ = rand.Read(make([]byte, 4))
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		_, client, upstream, ended := pair(time.Minute)
@@ -170,4 +173,27 @@ func TestNoSecondGoodbye(t *testing.T) {
 	if to.String() != string(own) {
 		t.Errorf("written %q", to.String())
 	}
+}
+
+// broken is an upstream that reads into a panic.
+type broken struct{ net.Conn }
+
+func (broken) Read([]byte) (int, error) { panic("a fault of ours") }
+
+// A panic on the goroutine of a tunnel comes to the caller, who has a barrier,
+// and both sides are closed.
+func TestPanicComesToTheCaller(t *testing.T) {
+	client, gate := net.Pipe()
+	upstream, behind := net.Pipe()
+	defer func() {
+		if recover() == nil {
+			t.Error("the panic is lost")
+		}
+		for _, end := range []net.Conn{client, behind} {
+			if _, err := end.Read(make([]byte, 1)); err == nil {
+				t.Error("a side is open still")
+			}
+		}
+	}()
+	New(gate, nil, broken{upstream}).Run(0, nil)
 }
