@@ -16,7 +16,7 @@ ARG REVISION=unknown
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.linkedVersion=$VERSION -X main.linkedRevision=$REVISION" \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.linkedVersion=$VERSION -X main.linkedRevision=$REVISION" \
     -o /out/wicketgate ./cmd/wicketgate
 
 # CA bundle, time zones, a passwd file with nonroot; no shell and no package manager.

@@ -24,13 +24,13 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ./wicketgate as it is in the image
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o wicketgate ./cmd/wicketgate
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o wicketgate ./cmd/wicketgate
 
 test: ## run all Go tests; needs Go and nothing else
 	$(GO) test ./...
@@ -110,6 +110,18 @@ image: ## build the container image IMAGE with BUILDER (docker)
 
 image-test: ## build the image offline on stand-in bases and run it locked down (needs root, buildah, runc)
 	.ci/image-test.sh
+
+unit-test: ## have systemd judge docs/deploy/wicketgate.service (needs systemd-analyze, which need not run)
+	.ci/unit-test.sh
+
+reproducible: ## build twice, in other folders and with other caches, and compare
+	.ci/reproducible.sh
+
+fips: ## run tests and the demonstration where FIPS 140-3 is enforced, and build with the certified module
+	.ci/fips.sh
+
+sbom: build ## write what ./wicketgate is linked with to wicketgate.cdx.json (CycloneDX)
+	$(GO) run ./internal/sbom wicketgate > wicketgate.cdx.json
 
 deps: ## write deps.txt anew: the modules the program is linked with
 	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/wicketgate | LC_ALL=C sort -u > deps.txt.new
