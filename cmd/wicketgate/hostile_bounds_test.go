@@ -118,8 +118,24 @@ func threatH74(t *testing.T) {
 	first := w.dial(t)
 	in := bufio.NewReader(first)
 	w.serves(t, first, in)
+	held, release := make(chan struct{}), make(chan struct{})
+	w.behind.setAnswer(func(r *http.Request) (string, bool) {
+		if r.URL.Path == "/any/held" {
+			close(held)
+			<-release
+		}
+		return rawOK, false
+	})
+	_, _ = io.WriteString(first, w.open("GET", "/any/held"))
+	<-held // all connections there may be are busy
 	if raw := w.endsUnasked(t, ""); raw != "" {
 		t.Errorf("a connection too many was told %q", raw)
+	}
+	close(release)
+	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("the busy one: %v", err)
+	} else {
+		_, _ = io.Copy(io.Discard, resp.Body)
 	}
 	if n := seriesValue(t, w.fixture, `wicketgate_connections_refused_total{listener="`+w.address+`"}`); n != "1" {
 		t.Errorf("%s connections were refused", n)
