@@ -12,6 +12,9 @@ MUTANTS     := token validator validator/dpop policy proxy proxy/bound proxy/cli
 SOAK      ?= 60s
 SOAKRATE  ?= 300
 SOAKFLAGS ?=
+# For echo: how many requests, and -seed N, -odd 0.05, -gate PROGRAM, -keep.
+ECHO      ?= 100000
+ECHOFLAGS ?=
 BUILDER   ?= docker
 IMAGE     ?= wicketgate:dev
 
@@ -21,7 +24,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket redis zitadel soak smuggle image image-test deps ci
+.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +65,10 @@ e2e: ## run a real authorization server, client and upstream through the gate (n
 
 soak: ## send requests for SOAK (60s) at SOAKRATE (300) a second while issuers fail and rotate; every verdict is known (needs Linux)
 	$(GO) run ./internal/soak -duration $(SOAK) -rate $(SOAKRATE) $(SOAKFLAGS)
+	$(GO) run ./internal/soak -echo $(ECHO) $(ECHOFLAGS)
+
+echo: ## send ECHO (100000) requests that name themselves through faults on all sides: nobody gets another's answer (needs Linux)
+	$(GO) run ./internal/soak -echo $(ECHO) $(ECHOFLAGS)
 
 wycheproof: ## try the vectors of Wycheproof three ways each (needs the network or a filled module cache)
 	$(GO) test -count=1 -tags wycheproof ./internal/wycheproof
@@ -72,11 +79,25 @@ grpc: ## run a real gRPC client and service through the gate (a module of its ow
 websocket: ## run a real WebSocket client and service through the gate (a module of its own)
 	cd e2e/websocket && $(GO) vet ./... && $(GO) test -count=1 ./...
 
+upstreams: ## run each protocol of clients against each of upstreams, and bodies of 1 GiB (a module of its own; needs Linux)
+	cd e2e/upstreams && $(GO) vet ./... && $(GO) test -count=1 ./...
+
 zitadel: ## run an authorization server of another family beside the gate (a module of its own)
 	cd e2e/zitadel && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 redis: ## take a real Redis away from two gates in every way there is (a module of its own; needs redis-server)
 	cd e2e/redis && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...
+
+# For lifecycle: -siege 5m -rolls 10 -reloads 1000 -turns 100.
+LIFEFLAGS ?=
+lifecycle: ## start, reload, starve, besiege and stop whole gates (a module of its own; needs Linux, root and haproxy)
+	cd e2e/lifecycle && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m ./... -args $(LIFEFLAGS)
+
+peers: ## run haproxy, nginx and apache2 before and behind the gate, and curl, h2load, h2spec and slowhttptest against it (a module of its own)
+	cd e2e/peers && $(GO) vet ./... && $(GO) test -count=1 -parallel 16 -timeout 5m ./...
+
+faults: ## take the upstream away in every way there is: toxics, restarts, overload, another address (a module of its own; needs root or user namespaces)
+	cd e2e/faults && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./...
 
 smuggle: ## try every mutation of framing and heads on the wire, with an upstream that notes each octet
 	WICKETGATE_ALL_MUTATIONS=1 $(GO) test -count=1 -v -run '^TestHostileHTTP$$/^H-13$$' ./cmd/wicketgate

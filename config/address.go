@@ -59,6 +59,19 @@ func (c *checker) listeners() {
 	}
 }
 
+// proxyProtocol holds the listeners that balancers connect to against those
+// there are.
+func (c *checker) proxyProtocol() {
+	for i, address := range c.ProxyProtocol {
+		if !slices.ContainsFunc(c.Resources, func(r Resource) bool { return r.Listen == address }) {
+			c.bad(fmt.Sprintf("proxy_protocol[%d]", i), "is not where a resource listens", "write it as listen has it")
+		}
+	}
+	if len(c.ProxyProtocol) > 0 && len(c.TrustedProxies) == 0 {
+		c.bad("proxy_protocol", "needs trusted_proxies", "list the balancers that connect there: nobody else can")
+	}
+}
+
 // site is the resources on one listener.
 type site struct {
 	first int

@@ -58,6 +58,7 @@ func (c *checker) check() {
 		c.fapi()
 	}
 	c.listeners()
+	c.proxyProtocol()
 	c.revocation()
 	c.nonces()
 	c.replay()

@@ -19,6 +19,8 @@ type File struct {
 	TLS            TLS            `yaml:"tls" doc:"Serve HTTPS on every traffic listener; default plain HTTP."`
 	Admin          Admin          `yaml:"admin" doc:"The listener for probes and metrics."`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" empty:"ok" doc:"Peers that may say X-Forwarded-*, Forwarded and client certificate headers, as addresses or CIDR blocks; default none."`
+	TrustedHeader  string         `yaml:"trusted_header" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded" doc:"Which header trusted_proxies say the client's address in; the other one is never believed, since a proxy that does not write it passes on what the client wrote; default x-forwarded-for."`
+	ProxyProtocol  []string       `yaml:"proxy_protocol" doc:"Which listen addresses take the PROXY protocol (version 1 or 2): each connection must come from trusted_proxies and begin with its header; default none."`
 	Via            string         `yaml:"via" default:"wicketgate" doc:"Name of this gate in Via; a request that carries it already has gone in a circle and is refused, so gates in a row need different names; default wicketgate."`
 	Issuers        []Issuer       `yaml:"issuers" required:"true" doc:"The authorization servers whose access tokens are accepted; at least one."`
 	Resources      []Resource     `yaml:"resources" required:"true" doc:"The APIs to protect; at least one."`
@@ -163,6 +165,9 @@ type Route struct {
 	Claims               map[string][]string `yaml:"claims" doc:"Values of which each claim must hold one, by dotted claim path; default none."`
 	AuthorizationDetails []Detail            `yaml:"authorization_details" doc:"Authorization details of which the token must hold one (RFC 9396); default none."`
 
+	Allow           []string `yaml:"allow" enum:"path_parameters,empty_segments,encoded_slash" doc:"What makes servers read a path in several ways and is refused elsewhere: path_parameters (;), empty_segments (//), encoded_slash (%2F); a path that could be read as one of another route still is; default none."`
+	CaseInsensitive bool     `yaml:"case_insensitive" doc:"Compares the ASCII letters of path without case, for upstreams that do; default false."`
+
 	MaxBody Size `yaml:"max_body" min:"1B" doc:"Length of a request's body, as a size; default any."`
 
 	StripPrefix string  `yaml:"strip_prefix" doc:"Literal front of the path that the upstream does not see; default none."`
@@ -231,8 +236,8 @@ type Limits struct {
 	Target        Size `yaml:"target" default:"16KiB" min:"256B" max:"64KiB" doc:"Length of the request target, as a size; default 16KiB."`
 
 	WebSockets     int `yaml:"websockets" default:"10000" min:"1" max:"1000000" doc:"WebSocket connections at once, more being answered 503; default 10000."`
-	MaxConnections int `yaml:"max_connections" default:"20000" min:"1" max:"1000000" doc:"Client connections at once, fewer where the process may not open two files for each and 128 beside; default 20000."`
-	MaxInFlight    int `yaml:"max_inflight" default:"10000" min:"1" max:"10000000" doc:"Requests at once, open streams included; those beyond are answered 503 unread; default 10000."`
+	MaxConnections int `yaml:"max_connections" default:"20000" min:"1" max:"1000000" doc:"Client connections at once, fewer where the process may not open so many files or have so much memory, those that wait longest for a request making room; default 20000."`
+	MaxInFlight    int `yaml:"max_inflight" default:"10000" min:"1" max:"10000000" doc:"Requests at once, open streams included, fewer where files or memory are scarce; those beyond are answered 503 unread; default 10000."`
 	Streams        int `yaml:"streams" default:"100" min:"1" max:"1000" doc:"Requests at once on one HTTP/2 connection; default 100."`
 }
 

@@ -88,7 +88,12 @@ func (w *watcher) run(ctx context.Context, every time.Duration, changed func()) 
 
 // look reports whether something changed since the last look. A file missing
 // for one look is on its way to be replaced; missing for two it has changed.
-func (w *watcher) look() bool {
+func (w *watcher) look() (changed bool) {
+	defer func() {
+		if recover() != nil { // whoever reads the file next says what is wrong with it
+			changed = true
+		}
+	}()
 	text, err := read(w.path)
 	if err == nil && !bytes.Equal(text, w.text) {
 		w.text = text
@@ -101,7 +106,7 @@ func (w *watcher) look() bool {
 	if w.gone = err != nil || problem != nil; w.gone && !wasGone {
 		return false
 	}
-	changed := sum != w.seen
+	changed = sum != w.seen
 	w.seen = sum
 	return changed
 }

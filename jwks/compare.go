@@ -53,6 +53,7 @@ func (e *entry) compare(ctx context.Context) {
 		return
 	case <-timer.C:
 	}
+	defer func() { _ = recover() }() // what breaks a comparison makes it tell nothing
 	for _, what := range Compare(ctx, e.client, e.source.Issuer) {
 		e.cache.options.OnDisagree(e.label(), what)
 	}

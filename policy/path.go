@@ -14,52 +14,105 @@ import (
 // once decoded. What passes is matched in its decoded form and forwarded as it
 // came.
 func Canonical(raw string) (path string, ok bool) {
-	if raw == "" || raw[0] != '/' {
+	path, odd, flaw := Scan(raw)
+	if flaw != NoFlaw || odd&Allowable != 0 {
 		return "", false
+	}
+	return path, true
+}
+
+// Oddities is a set of what makes servers read a path in several ways.
+type Oddities uint8
+
+// What a route may allow in its paths, and what needs no leave but a look at
+// how else the path could be read.
+const (
+	EmptySegments  Oddities = 1 << iota // two slashes in a row, or what others would take for that
+	PathParameters                      // a semicolon
+	EncodedSlashes                      // %2F
+
+	encodedSemicolons
+	foreignLetters // anything but ASCII
+
+	Allowable = EmptySegments | PathParameters | EncodedSlashes
+)
+
+// innerSlash stands in a decoded path for a slash that came encoded: within a
+// segment, and no separator. No path holds this octet otherwise.
+const innerSlash = '\x00'
+
+// Scan decodes the path of a request target once and notes its oddities. What
+// no route can allow is a flaw, and then there is no path. For a path without
+// escapes it allocates nothing.
+func Scan(raw string) (path string, odd Oddities, flaw Flaw) {
+	if raw == "" || raw[0] != '/' {
+		return "", 0, NotAbsolute
 	}
 	encoded := false
 	start := 1
 	for i := 1; i < len(raw); i++ {
 		switch c := raw[i]; {
 		case c == '/':
-			if isBadSegment(raw[start:i]) || i == start {
-				return "", false
+			if isBadSegment(raw[start:i]) {
+				return "", 0, DotSegment
+			}
+			if i == start {
+				odd |= EmptySegments
 			}
 			start = i + 1
 		case c == '%':
-			if !isGoodEscape(raw, i) {
-				return "", false
+			oddity, flaw := judgeEscape(raw, i)
+			if flaw != NoFlaw {
+				return "", 0, flaw
 			}
+			odd |= oddity
 			encoded = true
 			i += 2
+		case c == ';':
+			odd |= PathParameters
 		case !pathChar[c]:
-			return "", false
+			return "", 0, flawOf(c)
 		}
 	}
 	if isBadSegment(raw[start:]) {
-		return "", false
+		return "", 0, DotSegment
 	}
-	if !encoded {
-		return raw, true
-	}
-	if path = token.Unescape(raw); !utf8.ValidString(path) || hidesDots(path) {
-		return "", false
-	}
-	return path, true
-}
-
-// hidesDots tells whether a decoded path holds a segment that some servers
-// would cut at a semicolon and then take for a dot segment or an empty one.
-func hidesDots(path string) bool {
-	if strings.IndexByte(path, ';') < 0 {
-		return false
-	}
-	for segment := range strings.SplitSeq(path[1:], "/") {
-		if before, _, found := strings.Cut(segment, ";"); found && (before == "" || isBadSegment(before)) {
-			return true
+	if path = raw; encoded {
+		if path = decode(raw, odd); !utf8.ValidString(path) {
+			return "", 0, NotUTF8
 		}
 	}
-	return false
+	return lookBehind(path, odd)
+}
+
+// lookBehind finds the dot segments and the empty segments that a path has for
+// those who cut its parameters or decode its slashes.
+func lookBehind(path string, odd Oddities) (string, Oddities, Flaw) {
+	if odd&(PathParameters|EncodedSlashes|encodedSemicolons) == 0 {
+		return path, odd, NoFlaw
+	}
+	if odd&encodedSemicolons != 0 {
+		if odd&(PathParameters|EncodedSlashes) != 0 {
+			return "", 0, MixedSemicolons
+		}
+		if strings.Contains(path, "/;") {
+			odd |= EmptySegments
+		}
+	}
+	for _, how := range readings {
+		if how.merge || !how.applies(odd) {
+			continue
+		}
+		for segment, rest, ok := how.next(path); ok; segment, rest, ok = how.next(rest) {
+			if isBadSegment(segment) {
+				return "", 0, DotSegment
+			}
+			if segment == "" {
+				odd |= EmptySegments
+			}
+		}
+	}
+	return path, odd, NoFlaw
 }
 
 func isBadSegment(s string) bool { return s == "." || s == ".." }
@@ -73,9 +126,44 @@ var pathChar = func() (t [256]bool) {
 	return t
 }()
 
-func isGoodEscape(raw string, at int) bool {
-	c, ok := token.PercentOctet(raw, at)
-	return ok && c >= ' ' && c != 0x7f && c != '/' && c != '\\' && c != '.'
+func judgeEscape(raw string, at int) (Oddities, Flaw) {
+	switch c, ok := token.PercentOctet(raw, at); {
+	case !ok:
+		return 0, BadEscape
+	case c < ' ' || c == 0x7f:
+		return 0, Control
+	case c == '\\':
+		return 0, Backslash
+	case c == '.':
+		return 0, EncodedDot
+	case c == '/':
+		return EncodedSlashes, NoFlaw
+	case c == ';':
+		return encodedSemicolons, NoFlaw
+	case c >= utf8.RuneSelf:
+		return foreignLetters, NoFlaw
+	}
+	return 0, NoFlaw
+}
+
+func flawOf(c byte) Flaw {
+	switch {
+	case c < ' ' || c == 0x7f:
+		return Control
+	case c == '\\':
+		return Backslash
+	}
+	return BadCharacter
+}
+
+// decode decodes escapes that were judged before.
+func decode(raw string, odd Oddities) string {
+	if odd&EncodedSlashes != 0 {
+		for _, slash := range []string{"%2f", "%2F"} {
+			raw = strings.ReplaceAll(raw, slash, string(innerSlash))
+		}
+	}
+	return token.Unescape(raw)
 }
 
 // cutPrefix removes prefix, given decoded, from the front of raw, which may

@@ -69,6 +69,9 @@ type Options struct {
 
 	StripPrefix string // removed from the path the upstream sees
 
+	Allow           Oddities // borne in paths that lead here however they are read
+	CaseInsensitive bool     // the letters of Path are compared without case, ASCII only
+
 	WebSocket   bool // handshakes are let through, RFC 6455
 	KeepStreams bool // streams outlive the token they began with
 }
@@ -122,12 +125,14 @@ type Set struct {
 	root    node
 	routes  []*Route
 	nowhere *Route
+	folds   bool // a route is compared without case
 }
 
 // node is one segment in the tree of patterns. At each segment a literal is
 // tried before any one segment, and that before the rest.
 type node struct {
 	literals map[string]*node
+	folded   map[string]*node // in lower case, of routes that are compared without case
 	one      *node
 	rest     []*Route
 	here     []*Route
@@ -151,6 +156,7 @@ func Compile(options []Options, resource Resource) (*Set, error) {
 		}
 		s.routes = append(s.routes, r)
 	}
+	problems = append(problems, s.spellings()...)
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
@@ -176,8 +182,15 @@ func (s *Set) add(r *Route) error {
 	if r.StripPrefix != "" && !isLiteralPrefix(segments, r.StripPrefix) {
 		return complain("strip_prefix", "must be whole literal segments at the front of path, like /ext of /ext/**")
 	}
-	leaf := s.root.leaf(segments)
+	if field, message := checkAllowed(r, segments); message != "" {
+		return complain(field, "%s", message)
+	}
+	s.folds = s.folds || r.CaseInsensitive
+	leaf := s.root.leaf(segments, r.CaseInsensitive)
 	for _, other := range *leaf {
+		if other.Allow != r.Allow {
+			return complain("allow", "must be the same as that of routes[%d], which has the same path", other.index)
+		}
 		if overlap(r.Methods, other.Methods) {
 			return complain("path", "governs the same requests as routes[%d]", other.index)
 		}
@@ -242,7 +255,7 @@ func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(m string) bool { return slices.Contains(b, m) })
 }
 
-func (n *node) leaf(segments []string) *[]*Route {
+func (n *node) leaf(segments []string, fold bool) *[]*Route {
 	for _, seg := range segments {
 		switch {
 		case seg == "**":
@@ -252,25 +265,31 @@ func (n *node) leaf(segments []string) *[]*Route {
 				n.one = &node{}
 			}
 			n = n.one
+		case fold && hasLetters(seg):
+			n = child(&n.folded, lower(seg, false))
 		default:
-			if n.literals == nil {
-				n.literals = make(map[string]*node)
-			}
-			if n.literals[seg] == nil {
-				n.literals[seg] = &node{}
-			}
-			n = n.literals[seg]
+			n = child(&n.literals, seg)
 		}
 	}
 	return &n.here
 }
 
+func child(of *map[string]*node, name string) *node {
+	if *of == nil {
+		*of = make(map[string]*node)
+	}
+	if (*of)[name] == nil {
+		(*of)[name] = &node{}
+	}
+	return (*of)[name]
+}
+
 // Route returns the route that governs a request: the one with the most
 // specific path, compared segment by segment from the left. path is what
-// Canonical returned. A method that this path does not list finds no route,
+// Scan returned. A method that this path does not list finds no route,
 // not a wider one: what is not spelled out is refused. It never returns nil.
 func (s *Set) Route(method, path string) *Route {
-	candidates := s.root.find(strings.TrimSuffix(path[1:], "/"))
+	candidates := s.root.find(path, reading{})
 	for _, r := range candidates {
 		if slices.Contains(r.Methods, method) {
 			return r
@@ -293,21 +312,28 @@ func (s *Set) Route(method, path string) *Route {
 
 // find returns the routes of the most specific pattern that matches rest, the
 // part of the path not consumed yet.
-func (n *node) find(rest string) []*Route {
-	if rest == "" {
+func (n *node) find(rest string, how reading) []*Route {
+	segment, after, ok := how.next(rest)
+	if !ok {
 		if len(n.here) > 0 {
 			return n.here
 		}
 		return n.rest
 	}
-	segment, after, _ := strings.Cut(rest, "/")
 	if child := n.literals[segment]; child != nil {
-		if found := child.find(after); found != nil {
+		if found := child.find(after, how); found != nil {
 			return found
 		}
 	}
+	if n.folded != nil {
+		if child := n.folded[lower(segment, how.wide)]; child != nil {
+			if found := child.find(after, how); found != nil {
+				return found
+			}
+		}
+	}
 	if n.one != nil {
-		if found := n.one.find(after); found != nil {
+		if found := n.one.find(after, how); found != nil {
 			return found
 		}
 	}

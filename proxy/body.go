@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -16,6 +18,7 @@ func (ex *exchange) hangUp(w http.ResponseWriter, r *http.Request) {
 	if ex.content != nil {
 		if !ex.content.Whole() {
 			ex.content.Cut()
+			closeByHalves(ex.writer.ResponseWriter)
 		}
 		return
 	}
@@ -26,6 +29,13 @@ func (ex *exchange) hangUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait)) // a server of ours can always
+}
+
+// closeByHalves has net/http stop writing first, and close a little later, as it
+// does by itself only where the length of the body is known: a connection with
+// octets unread is reset, and a reset takes away the answer that was sent.
+func closeByHalves(w http.ResponseWriter) {
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("too much")), 0).Read(make([]byte, 1))
 }
 
 // answersEarly reports whether part of the body is still to come when the

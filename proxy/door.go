@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -40,9 +39,9 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 		return token.Refuse(token.Misdirected, token.ReasonHost)
 	}
 	ex.trace.Text(token.ReasonPath, target.path)
-	path, ok := policy.Canonical(target.path)
-	if !ok {
-		return token.Refuse(token.InvalidRequest, token.ReasonPath)
+	path, refusal := ex.gate.path(target.path)
+	if refusal != nil {
+		return refusal
 	}
 	if r.ProtoMajor == 2 && !oneLength(r.Header["Content-Length"]) {
 		return token.Refuse(token.InvalidRequest, token.ReasonBody)
@@ -53,7 +52,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if wentRound(r.Header["Via"], ex.table.name()) {
 		return token.Refuse(token.LoopDetected, token.ReasonLoop)
 	}
-	if ex.trusted = ex.table.trusts(peer(r)); ex.trusted {
+	if ex.trusted = ex.table.Trusted.Trusts(peer(r)); ex.trusted {
 		if refusal := early(r); refusal != nil {
 			return refusal
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wicketgate/wicketgate/policy"
+	"github.com/wicketgate/wicketgate/proxy/forwarded"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -177,7 +179,11 @@ func enterWith(change func(*http.Request)) (*exchange, *token.Error) {
 	r := &http.Request{Method: "GET", RequestURI: "/a", Host: "api.example.com", Header: http.Header{}}
 	change(r)
 	ex := &exchange{table: &Table{Limits: DefaultLimits}}
-	site := &Site{Hosts: map[string]*Gate{"api.example.com": {}}}
+	set, err := policy.Compile(nil, policy.Resource{})
+	if err != nil {
+		panic(err)
+	}
+	site := &Site{Hosts: map[string]*Gate{"api.example.com": {Policy: set}}}
 	return ex, ex.enter(site, r)
 }
 
@@ -237,16 +243,16 @@ func TestSiteGate(t *testing.T) {
 
 // Threats H-56: a listener on [::] sees IPv4 peers as mapped addresses.
 func TestTrusts(t *testing.T) {
-	table := &Table{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}
+	table := &Table{Trusted: forwarded.Rules{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}}
 	for address, want := range map[string]bool{
 		"10.1.2.3": true, "::ffff:10.1.2.3": true, "fd00::1": true,
 		"11.0.0.1": false, "::ffff:11.0.0.1": false, "127.0.0.1": false, "::1": false, "192.168.0.1": false,
 	} {
-		if got := table.trusts(netip.MustParseAddr(address)); got != want {
+		if got := table.Trusted.Trusts(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: got %v", address, got)
 		}
 	}
-	if table.trusts(netip.Addr{}) {
+	if table.Trusted.Trusts(netip.Addr{}) {
 		t.Error("a peer without an address is trusted")
 	}
 }
@@ -258,18 +264,5 @@ func TestPeer(t *testing.T) {
 		if got := peer(&http.Request{RemoteAddr: remote}).String(); got != want {
 			t.Errorf("%q: got %s, want %s", remote, got, want)
 		}
-	}
-}
-
-func TestForwardedNode(t *testing.T) {
-	for address, want := range map[string]string{
-		"10.1.2.3": "10.1.2.3", "::1": `"[::1]"`, "fe80::1%eth0": `"[fe80::1]"`, `fe80::1%";evil`: `"[fe80::1]"`,
-	} {
-		if got := forwardedNode(netip.MustParseAddr(address)); got != want {
-			t.Errorf("%s: got %s, want %s", address, got, want)
-		}
-	}
-	if got := forwardedNode(netip.Addr{}); got != "unknown" {
-		t.Errorf("got %s", got)
 	}
 }

@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/proxy/forwarded"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -35,6 +37,7 @@ type ReverseOptions struct {
 
 // Outcome is what became of one request.
 type Outcome struct {
+	Client   netip.Addr   // who asked, as far as those are believed who say so; the zero Addr when nobody knows
 	Gate     *Gate        // nil when the request did not get as far
 	Door     *token.Error // the refusal at the door, before any route
 	Decision *Decision    // nil when refused at the door
@@ -45,7 +48,10 @@ type Outcome struct {
 	Upstream time.Duration // from there to the response header; 0 when nobody was asked
 	Err      error         // what went wrong behind the gate, for the log
 	Cut      bool          // the answer ended before its end
-	Panicked bool          // a panic of ours was turned into a 500
+	// Challenged says that the upstream asked the client to prove the connection
+	// it shares with others, and that the client was not told.
+	Challenged bool
+	Panicked   bool // a panic of ours was turned into a 500
 }
 
 // Reverse is the front door of a listener: it decides about a request and
@@ -86,6 +92,7 @@ type exchange struct {
 	forward  *Forward
 	fields   []field
 	trusted  bool
+	path     *forwarded.Path // nil until somebody asks
 	started  time.Time
 	content  *bound.Body  // once it is forwarded
 	trace    *token.Trace // nil but in explain
@@ -233,6 +240,7 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 		answer(rec, http.StatusInternalServerError, "server_error", "")
 	}
 	o := &ex.outcome
+	o.Client = ex.way(r).Client
 	o.Panicked = p != nil && !aborted || errors.Is(ex.decision.Fault, errPanic)
 	o.Cut = cut
 	o.Status, o.Written, o.Duration = rec.status, rec.written, time.Since(ex.started)
@@ -256,8 +264,9 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ex == nil || ex.decision.Verdict != Allowed {
 		return nil, errUndecided
 	}
+	ex.gate.Upstream.prepare(r)
 	began := time.Now()
-	resp, err := ex.gate.Upstream.transport.RoundTrip(r)
+	resp, err := ex.gate.Upstream.connections.current.Load().RoundTrip(r)
 	ex.outcome.Upstream = time.Since(began)
 	return resp, err
 }
@@ -274,6 +283,7 @@ func modifyResponse(resp *http.Response) error {
 	}
 	replaceNonce(resp)
 	keepPrivate(resp)
+	hideConnectionChallenges(resp, ex)
 	if switched {
 		return ex.tunnel(resp)
 	}

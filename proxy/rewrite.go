@@ -3,9 +3,7 @@ package proxy
 import (
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/wicketgate/wicketgate/token"
@@ -32,12 +30,12 @@ func rewrite(pr *httputil.ProxyRequest) {
 	out.Trailer = nil
 	h := out.Header
 	delete(h, "Connection") // httputil puts an upgrade back in; none is let through
-	restoreForwarding(h, pr.In.Header, ex.trusted)
 	strip(h, ex.forward.ours, ex.trusted)
 	// Only a token that was proven may stay: the upstream would believe any.
 	if !ex.forward.token || ex.decision.Principal == nil {
 		dropToken(h)
 	}
+	dropConnectionProof(h)
 	ex.cleanSources(h)
 	for _, f := range ex.fields {
 		h[f.name] = []string{f.value}
@@ -63,62 +61,10 @@ func dropToken(h http.Header) {
 	}
 }
 
-// restoreForwarding puts back what httputil takes away from everybody, when
-// the peer may be believed.
-func restoreForwarding(out, in http.Header, trusted bool) {
-	if !trusted {
-		return
-	}
-	for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-		if v := in[name]; v != nil {
-			out[name] = v
-		}
-	}
-}
-
-// introduce says who asks and through whom: X-Forwarded-*, Forwarded (RFC
-// 7239) and Via, each behind what a trusted peer said.
-func (ex *exchange) introduce(h http.Header, in *http.Request) {
-	client := peer(in)
-	address := "unknown"
-	if client.IsValid() {
-		address = client.String()
-	}
-	proto := "http"
-	if in.TLS != nil || ex.gate.BehindTLS {
-		proto = "https"
-	}
-	extend(h, "X-Forwarded-For", address)
-	if h["X-Forwarded-Host"] == nil {
-		h["X-Forwarded-Host"] = []string{in.Host}
-	}
-	if h["X-Forwarded-Proto"] == nil {
-		h["X-Forwarded-Proto"] = []string{proto}
-	}
-	extend(h, "Forwarded", "for="+forwardedNode(client)+`;host="`+in.Host+`";proto=`+proto)
-	version := "1." + strconv.Itoa(in.ProtoMinor)
-	if in.ProtoMajor == 2 {
-		version = "2"
-	}
-	extend(h, "Via", version+" "+ex.table.name())
-}
-
 // extend adds value to the end of a list-based field, on one line.
 func extend(h http.Header, name, value string) {
 	if before := h[name]; len(before) > 0 {
 		value = strings.Join(before, ", ") + ", " + value
 	}
 	h[name] = []string{value}
-}
-
-// forwardedNode writes an address as RFC 7239 section 6 wants it. It ends in
-// the log of somebody else, so it is built from a parsed address only.
-func forwardedNode(a netip.Addr) string {
-	switch {
-	case !a.IsValid():
-		return "unknown"
-	case a.Is6():
-		return `"[` + a.WithZone("").String() + `]"`
-	}
-	return a.String()
 }

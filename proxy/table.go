@@ -1,20 +1,21 @@
 package proxy
 
 import (
-	"github.com/wicketgate/wicketgate/proxy/clientcert"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wicketgate/wicketgate/proxy/clientcert"
+	"github.com/wicketgate/wicketgate/proxy/forwarded"
 )
 
 // A Table is everything that changes with the configuration: the gates by
 // listener and host, and what is believed of peers. It is immutable.
 type Table struct {
 	Sites   map[string]*Site // by the address of the listener as configured
-	Trusted []netip.Prefix   // peers whose forwarding fields are believed
+	Trusted forwarded.Rules  // whose forwarding fields are believed, and which
 	Limits  Limits
 	Streams StreamLimits
 
@@ -51,12 +52,6 @@ func (s *Site) gate(host string) *Gate {
 		return g
 	}
 	return s.Only
-}
-
-// trusts reports whether peer may speak for its clients.
-func (t *Table) trusts(peer netip.Addr) bool {
-	peer = peer.Unmap()
-	return slices.ContainsFunc(t.Trusted, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
 // A Switch holds the table in force. A request takes it once and keeps it to

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wicketgate/wicketgate/proxy/quiet"
 )
 
 // Timeouts bounds what is waited for from an upstream. Bodies and streams are
@@ -30,13 +33,17 @@ type Upstream struct {
 	Name string // scheme and address, for metrics
 
 	scheme, host, base string
-	transport          *http.Transport
+	connections        *connections
+	plain              bool // HTTP/1.1 without TLS: see prepare
 }
 
 // Upstreams keeps the connections to upstreams over reloads.
 type Upstreams struct {
 	mu   sync.Mutex // guards open
-	open map[upstreamKey]*http.Transport
+	open map[upstreamKey]*connections
+
+	unasked func() // see OnUnasked
+	lookup  func(ctx context.Context, host string) ([]string, error)
 }
 
 type upstreamKey struct {
@@ -45,7 +52,13 @@ type upstreamKey struct {
 }
 
 // NewUpstreams makes an empty set of connections.
-func NewUpstreams() *Upstreams { return &Upstreams{open: make(map[upstreamKey]*http.Transport)} }
+func NewUpstreams() *Upstreams {
+	return &Upstreams{open: make(map[upstreamKey]*connections), lookup: net.DefaultResolver.LookupHost}
+}
+
+// OnUnasked sets what is called when an upstream sends octets that answer no
+// request. It is to be set before Open.
+func (u *Upstreams) OnUnasked(call func()) { u.unasked = call }
 
 // Open returns the upstream that location names: http, https or h2c with a
 // host and an optional base path, or unix with the socket's path and the base
@@ -55,7 +68,7 @@ func (u *Upstreams) Open(location string, t Timeouts) (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	up := &Upstream{scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
+	up := &Upstream{plain: at.Scheme == "http" || at.Scheme == "unix", scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
 	key := upstreamKey{at.Scheme, at.Host, t}
 	switch at.Scheme {
 	case "http", "https", "h2c":
@@ -74,34 +87,42 @@ func (u *Upstreams) Open(location string, t Timeouts) (*Upstream, error) {
 	if up.scheme != "https" {
 		up.scheme = "http"
 	}
-	up.transport = u.transport(key)
+	up.connections = u.connections(key)
 	return up, nil
 }
 
-func (u *Upstreams) transport(key upstreamKey) *http.Transport {
+func (u *Upstreams) connections(key upstreamKey) *connections {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if t := u.open[key]; t != nil {
-		return t
+	c := u.open[key]
+	if c == nil {
+		c = newConnections(key, u.unasked)
+		u.open[key] = c
 	}
-	t := newTransport(key)
-	u.open[key] = t
-	return t
+	return c
 }
 
 // Close closes idle connections; those in use close when they are done.
 func (u *Upstreams) Close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, t := range u.open {
-		t.CloseIdleConnections()
+	for _, c := range u.open {
+		c.current.Load().CloseIdleConnections()
 	}
 }
 
-func newTransport(key upstreamKey) *http.Transport {
+func newTransport(key upstreamKey, unasked func()) *http.Transport {
 	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
+	network, address := "tcp", ""
+	dial := func(ctx context.Context, _, asked string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, cmp.Or(address, asked))
+		if err != nil || key.scheme == "h2c" {
+			return conn, err
+		}
+		return quiet.New(conn, key.scheme == "https", unasked), nil
+	}
 	t := &http.Transport{
-		DialContext:           dialer.DialContext,
+		DialContext:           dial,
 		TLSHandshakeTimeout:   key.timeouts.Connect,
 		ResponseHeaderTimeout: key.timeouts.Header,
 		ExpectContinueTimeout: time.Second,
@@ -120,9 +141,7 @@ func newTransport(key upstreamKey) *http.Transport {
 		t.Protocols.SetHTTP2(true)
 	case "unix":
 		t.Protocols.SetHTTP1(true)
-		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", key.address)
-		}
+		network, address = "unix", key.address
 	default:
 		t.Protocols.SetHTTP1(true)
 	}

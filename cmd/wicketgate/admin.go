@@ -93,6 +93,17 @@ func (g *gateway) reloadNow(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusForbidden, "only from this machine\n")
 		return
 	}
-	ask(g.reload)
-	text(w, http.StatusAccepted, "asked; see wicketgate_config_last_reload_successful\n")
+	done := make(chan bool, 1)
+	select {
+	case g.reload <- done:
+	case <-g.leaving:
+		text(w, http.StatusServiceUnavailable, "draining: nothing is replaced any more\n")
+		return
+	}
+	// What this request answers holds for every request accepted after it.
+	if !<-done {
+		text(w, http.StatusUnprocessableEntity, "not replaced; the log says why\n")
+		return
+	}
+	text(w, http.StatusOK, "replaced\n")
 }

@@ -123,16 +123,22 @@ func TestDeadIssuer(t *testing.T) {
 func TestAdminReload(t *testing.T) {
 	f := newFixture(t, nil)
 	f.untilReady()
-	if r := f.ask("POST", "/-/reload"); r.StatusCode != http.StatusAccepted {
+	if r := f.ask("POST", "/-/reload"); r.StatusCode != http.StatusOK || !strings.Contains(f.log.String(), `"asked by":"admin"`) {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
-	eventually(t, "a reload", func() bool {
-		_ = f.ask("GET", "/livez")
-		return strings.Contains(f.log.String(), `"asked by":"admin"`)
-	})
+	f.rewrite("{name: token, path: /token,", "{name: new, path: /new,")
+	if r := f.ask("POST", "/-/reload"); r.StatusCode != http.StatusOK {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+	f.wantStatus("/new", http.StatusOK)
+	f.rewrite("scopes: [read]", "scpes: [read]")
+	if r := f.ask("POST", "/-/reload"); r.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("a bad file: %d %s", r.StatusCode, r.body)
+	}
+	f.rewrite("scpes: [read]", "scopes: [read]")
 	for peer, want := range map[string]int{
 		"192.0.2.1:4711": http.StatusForbidden, "[2001:db8::1]:4711": http.StatusForbidden, "": http.StatusForbidden,
-		"[::1]:4711": http.StatusAccepted, "127.0.0.2:4711": http.StatusAccepted,
+		"[::1]:4711": http.StatusOK, "127.0.0.2:4711": http.StatusOK,
 	} {
 		req := httptest.NewRequest("POST", "/-/reload", nil)
 		req.RemoteAddr = peer

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"runtime/debug"
 
 	"go.uber.org/zap"
 
@@ -9,14 +10,31 @@ import (
 	"github.com/wicketgate/wicketgate/proxy/bound"
 )
 
-// boundClients puts the limits on connections in force.
-func (s *servers) boundClients(c *config.File) {
-	most := bound.Affordable(c.Limits.MaxConnections, bound.Descriptors())
-	if most < c.Limits.MaxConnections {
-		s.log.Warn("fewer connections than limits.max_connections: the process may not open as many files",
-			zap.Int("connections", most), zap.Int("wanted", c.Limits.MaxConnections))
+// fit lowers the limits of a file to what the process can hold: it may open so
+// many files, and have so much memory. It says so. It tells the room there is.
+func fit(c *config.File, log *zap.Logger) bound.Room {
+	memory := debug.SetMemoryLimit(-1)
+	room := bound.RoomIn(memory, c.TLS.On())
+	files := bound.Descriptors()
+	room.Connections = bound.Affordable(room.Connections, files)
+	room.Requests = bound.Affordable(room.Requests, files)
+	for _, limit := range [...]struct {
+		name  string
+		value *int
+		most  int
+	}{
+		{"limits.max_connections", &c.Limits.MaxConnections, room.Connections},
+		{"limits.max_inflight", &c.Limits.MaxInFlight, room.Requests},
+		{"cache.tokens", &c.Cache.Tokens, room.Tokens},
+		{"dpop.replay.max_entries", &c.DPoP.Replay.MaxEntries, room.Proofs},
+	} {
+		if *limit.value > limit.most {
+			log.Info("a limit is lowered to what this process can hold", zap.String("setting", limit.name),
+				zap.Int("from", *limit.value), zap.Int("to", limit.most), zap.Int64("memory_octets", memory), zap.Uint64("files", files))
+			*limit.value = limit.most
+		}
 	}
-	s.clients.Use(most, c.Timeouts.WriteStall)
+	return room
 }
 
 // streamLimits bounds what an HTTP/2 client can make the gate hold: so many

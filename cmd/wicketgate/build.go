@@ -14,6 +14,7 @@ import (
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/forwarded"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
 	"github.com/wicketgate/wicketgate/validator"
@@ -55,6 +56,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	hooks := streams.Hooks{}
 	if metrics != nil {
 		hooks.Began, hooks.Ended = metrics.StreamBegan, metrics.StreamEnded
+		s.upstreams.OnUnasked(metrics.Unasked)
 	}
 	s.streams = streams.NewSet(hooks)
 	o := jwks.Options{}
@@ -213,7 +215,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []string) (*proxy.Table, error) {
 	t := &proxy.Table{
 		Sites:   make(map[string]*proxy.Site),
-		Trusted: c.TrustedProxies, Name: c.Via, Interactions: c.FAPI(),
+		Trusted: forwarded.Rules{Trusted: c.TrustedProxies, Standard: c.TrustedHeader == "forwarded"}, Name: c.Via, Interactions: c.FAPI(),
 		Limits: proxy.Limits{
 			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
 			InFlight: c.Limits.MaxInFlight, BodyStall: c.Timeouts.BodyStall, WriteStall: c.Timeouts.WriteStall,
@@ -292,6 +294,9 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	if gate.Policy, err = policy.Compile(options, policy.Resource{Identifiers: append([]string{r.Identifier}, r.Audiences...), Implies: r.ScopeHierarchy}); err != nil {
 		return nil, routeErrors(c, at, err)
 	}
+	for _, doubt := range gate.Policy.Doubts() {
+		c.Warn(fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message)
+	}
 	gate.Forward, gate.MaxBody = forwards(c, r), bodyLimits(r)
 	return gate, nil
 }
@@ -303,6 +308,7 @@ func routeOptions(r config.Route, nonce bool) policy.Options {
 		All: r.Scopes.All, Any: r.Scopes.Any, StripPrefix: r.StripPrefix,
 		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
 		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge, WebSocket: r.WebSocket, KeepStreams: !r.EndStreams,
+		Allow: policy.Allow(r.Allow), CaseInsensitive: r.CaseInsensitive,
 		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor, Claims: r.Claims,
 	}
 	for _, d := range r.AuthorizationDetails {

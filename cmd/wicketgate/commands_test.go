@@ -20,6 +20,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/internal/telemetry"
 )
 
 // counted is a test run as testscript wants it.
@@ -110,7 +111,7 @@ func TestScripts(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	command(t, "version").want(t, exitOK, "wicketgate ", "revision ", "go1.")
+	command(t, "version").want(t, exitOK, "wicketgate ", "revision ", "go1.", "FIPS 140-3: "+telemetry.FIPS())
 }
 
 func TestSchema(t *testing.T) {

@@ -12,7 +12,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonVersion:       {"HTTP version", "RFC 9110 section 15.6.6", ""},
 	token.ReasonMethod:        {"method", "RFC 9110 section 9.3.8", ""},
 	token.ReasonTarget:        {"request target", "RFC 9112 section 3.2", "limits.target"},
-	token.ReasonPath:          {"canonical path", "RFC 3986 section 6.2.2", ""},
+	token.ReasonPath:          {"canonical path", "RFC 3986 section 6.2.2", "routes[].allow"},
 	token.ReasonHost:          {"host", "RFC 9110 section 7.2", "resources[].hosts"},
 	token.ReasonHeaderSection: {"header section", "RFC 9110 section 5.4", "limits.header_section, limits.header_fields"},
 	token.ReasonLoop:          {"circle", "RFC 9110 section 7.6.3", "via"},

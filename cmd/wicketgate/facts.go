@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/telemetry"
 )
 
 // facts is what version prints and /version answers.
@@ -20,13 +21,14 @@ type facts struct {
 	Revision string `json:"revision"`
 	Modified bool   `json:"modified"`
 	Go       string `json:"go"`
+	FIPS     string `json:"fips"` // off, on or only
 }
 
 // linkedVersion and linkedRevision are set by the linker in releases.
 var linkedVersion, linkedRevision string
 
 func buildFacts() facts {
-	f := facts{Version: linkedVersion, Revision: linkedRevision}
+	f := facts{Version: linkedVersion, Revision: linkedRevision, FIPS: telemetry.FIPS()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return f
@@ -57,7 +59,7 @@ func (versionCommand) Help() string { return "Example: wicketgate version" }
 // Run prints the facts of the build.
 func (versionCommand) Run(a *app) error {
 	f := buildFacts()
-	_, err := fmt.Fprintf(a.stdout, "wicketgate %s\nrevision %s\n%s\n", f.Version, f.Revision, f.Go)
+	_, err := fmt.Fprintf(a.stdout, "wicketgate %s\nrevision %s\n%s\nFIPS 140-3: %s\n", f.Version, f.Revision, f.Go, f.FIPS)
 	return err
 }
 

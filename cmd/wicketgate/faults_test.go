@@ -138,6 +138,7 @@ func newFaultLab(t *testing.T, issuers []*devissuer.Running, upstream, settings,
 		run.Wait()
 		l.gateway.stores.upstreams.Close()
 		l.gateway.stores.answers.Close()
+		wantConcealed(l.t, "the log", l.log.String())
 	})
 	t.Cleanup(l.stop)
 	return l
@@ -155,6 +156,7 @@ func (l *faultLab) mint(issuer *devissuer.Running, token devissuer.Token) string
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	confided.add(raw)
 	return raw
 }
 

@@ -105,6 +105,7 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 		if err := <-ended; err != nil {
 			t.Errorf("serve: %v", err)
 		}
+		f.wantConcealed()
 	})
 	if r := f.adminDo("/livez"); r.StatusCode != http.StatusOK { // it has begun: a test may reload it now
 		t.Fatalf("livez: %d", r.StatusCode)
@@ -154,6 +155,7 @@ func (f *fixture) mint(issuer *devissuer.Running, token devissuer.Token) string 
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	confided.add(raw)
 	return raw
 }
 
@@ -185,6 +187,7 @@ func (f *fixture) proof(key *devissuer.ClientKey, raw, method, path string, p de
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	confided.add(proof)
 	return proof
 }
 
@@ -229,7 +232,9 @@ func (f *fixture) send(req *http.Request) *reply {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return &reply{resp, string(body)}
+	r := &reply{resp, string(body)}
+	r.wantConcealed(f.t, req.Header)
+	return r
 }
 
 // raw sends bytes over a new connection and returns all that comes back until

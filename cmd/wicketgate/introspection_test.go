@@ -34,6 +34,7 @@ func newAskingOf(t *testing.T, o devissuer.Options, settings string, edit func(s
 	t.Helper()
 	a := &introspecting{dir: t.TempDir()}
 	a.write("secret", gateSecret+"\n")
+	confided.add(gateSecret)
 	if !strings.Contains(settings, "_file") {
 		settings += `, client_secret_file: "DIR/secret"`
 	}
@@ -71,6 +72,7 @@ func (a *introspecting) opaque(claims changes) string {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	confided.add(raw)
 	return raw
 }
 

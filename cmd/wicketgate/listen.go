@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/proxy/proxyprotocol"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/proxy/tunnel"
 )
@@ -33,8 +35,9 @@ type servers struct {
 	running sync.WaitGroup
 
 	handshake atomic.Pointer[tls.Config] // for the next connection
+	leaving   atomic.Bool                // clients are told to look elsewhere
 	streams   *streams.Set
-	clients   bound.Connections // of all traffic listeners
+	clients   *bound.Connections // of all traffic listeners
 	metrics   *telemetry.Telemetry
 	log       *zap.Logger
 }
@@ -75,7 +78,8 @@ func (g *gateway) listen() (_ *servers, err error) {
 	if err := s.reloadCertificates(g.file); err != nil {
 		return nil, err
 	}
-	s.boundClients(g.file)
+	s.clients = bound.NewConnections()
+	s.clients.Use(g.file.Limits.MaxConnections, g.room.Heads, g.file.Timeouts.WriteStall)
 	for _, address := range listenAddresses(g.file) {
 		one, err := g.trafficServer(s, address)
 		if err != nil {
@@ -107,9 +111,10 @@ func (g *gateway) bind(address string, h *http.Server) (*server, error) {
 
 func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h := &http.Server{
-		Handler: g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
+		Handler: bound.Handler(s.parting(g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
 			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
-		})),
+		})))),
+		ConnContext:                  bound.Context,
 		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,
 		IdleTimeout:                  g.file.Timeouts.Idle,
 		MaxHeaderBytes:               int(g.file.Limits.HeaderSection + g.file.Limits.Target),
@@ -123,6 +128,12 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h.Protocols.SetHTTP2(true)
 	h.Protocols.SetUnencryptedHTTP2(true)
 	one, err := g.bind(address, h)
+	if err == nil && slices.Contains(g.file.ProxyProtocol, address) {
+		one.listener = proxyprotocol.Listen(one.listener, proxyprotocol.Options{
+			Timeout: h.ReadHeaderTimeout, Refused: g.metrics.HeaderRefused(address),
+			Trusted: func(peer netip.Addr) bool { return g.gates.Table().Trusted.Trusts(peer) },
+		})
+	}
 	if err == nil {
 		one.listener = s.clients.Listener(one.listener, g.metrics.ConnectionRefused(address))
 	}
@@ -204,11 +215,19 @@ func (s *servers) signalsAddress() string {
 func (s *servers) adminAddress() string { return s.admin.listener.Addr().String() }
 
 // quiet makes clients look for another replica: a connection closes after the
-// answer it carries.
-func (s *servers) quiet() {
-	for _, one := range s.traffic {
-		one.http.SetKeepAlivesEnabled(false)
-	}
+// answer it carries. One that carries none stays open as yet: a request may be
+// on its way there, and closing would lose it.
+func (s *servers) quiet() { s.leaving.Store(true) }
+
+// parting says goodbye with each answer once the gate is leaving. Over HTTP/2
+// net/http makes a GOAWAY of it.
+func (s *servers) parting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // shutdown stops taking requests, after delay, and waits for those in flight.
@@ -224,25 +243,41 @@ func (s *servers) shutdown(delay, timeout time.Duration, signals <-chan os.Signa
 	deadline, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	var ended sync.WaitGroup
-	for _, one := range s.traffic {
-		ended.Go(func() { _ = one.http.Shutdown(deadline) }) // what outlived the deadline is cut off below
-	}
 	ended.Go(func() { _ = s.streams.Wait(deadline) }) // no server knows of tunnels
+	s.finish(deadline)
 	ended.Wait()
 	if deadline.Err() != nil {
 		s.cutOff(ctx)
 	}
 }
 
+// finish takes no more requests, and waits until ctx for those under way.
+func (s *servers) finish(ctx context.Context) {
+	var ended sync.WaitGroup
+	for _, one := range s.traffic {
+		ended.Go(func() { _ = one.http.Shutdown(ctx) }) // what outlives ctx is cut off
+	}
+	ended.Wait()
+}
+
+// lastOctets is how long answers that have ended take to be written.
+const lastOctets = 250 * time.Millisecond
+
 // cutOff ends what is still under way, streams in good order as far as their
 // other ends keep it.
 func (s *servers) cutOff(ctx context.Context) {
-	s.streams.End()
+	ended := s.streams.End()
 	grace, stop := context.WithTimeout(ctx, tunnel.Grace)
 	defer stop()
 	_ = s.streams.Wait(grace) // those left are cut off
 	s.streams.Close()
+	last, stop := context.WithTimeout(ctx, lastOctets)
+	defer stop()
+	s.finish(last) // a stream is counted out before its end is written
 	for _, one := range s.traffic {
+		if ended > 0 { // what a stream ends with is written once its handler is done
+			_ = one.http.Shutdown(grace)
+		}
 		_ = one.http.Close()
 	}
 }

@@ -1,19 +1,10 @@
 package main
 
-import (
-	"github.com/KimMachineGun/automemlimit/memlimit"
-	"go.uber.org/zap"
-)
+import "github.com/KimMachineGun/automemlimit/memlimit"
 
 // boundMemory makes the collector work harder as the process nears the limit
 // of its cgroup, instead of being killed there. GOMEMLIMIT in the environment
 // goes first. A tenth is left for what the collector does not see: the binary,
 // stacks of the system, buffers of the kernel that count for the cgroup.
-func boundMemory(log *zap.Logger) {
-	limit, err := memlimit.Set(memlimit.WithRatio(0.9))
-	if err != nil {
-		log.Warn("the cgroup's memory limit cannot be told", zap.Error(err))
-		return
-	}
-	log.Info("memory", zap.Int64("limit_octets", limit))
-}
+// It returns the limit in octets; an error says that none can be told.
+func boundMemory() (int64, error) { return memlimit.Set(memlimit.WithRatio(0.9)) }

@@ -277,6 +277,7 @@ func newDriven(t *testing.T, edit func(string) string, before func(*fixture)) *d
 		case <-time.After(patience):
 			t.Error("serve does not end")
 		}
+		d.wantConcealed()
 	})
 	return d
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/bound"
 )
 
 // imageConfig is where the image expects the configuration.
@@ -28,6 +29,9 @@ const imageConfig = "/etc/wicketgate/config.yaml"
 // watchEvery is how often the content of the configuration and of the files it
 // names is looked at.
 const watchEvery = 5 * time.Second
+
+// lastLines is how long the end waits for whoever reads the log.
+const lastLines = time.Second
 
 type serveCommand struct {
 	Config string `short:"c" help:"The configuration file. Default: $WICKETGATE_CONFIG, then /etc/wicketgate/config.yaml." placeholder:"FILE"`
@@ -46,11 +50,19 @@ func (s *serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	g, err := newGateway(a, path, file)
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes nobody with it
+	limit, unbounded := boundMemory()
+	out := telemetry.NewSink(a.stderr)
+	defer out.Close(lastLines)
+	logged := *a
+	logged.stderr = out
+	g, err := newGateway(&logged, path, file)
 	if err != nil {
 		return a.complain(err)
 	}
-	boundMemory(g.log)
+	g.metrics.Sink(out)
+	g.metrics.TakeStandardLog()
+	g.log.Info("memory", zap.Int64("limit_octets", limit), zap.NamedError("unbounded", unbounded))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -120,10 +132,12 @@ type gateway struct {
 	stores  *stores
 	gates   *proxy.Switch
 	servers *servers
+	room    bound.Room              // of this process
 	bound   map[string]net.Listener // bound before, by address; nil but in the demo
 
 	draining atomic.Pointer[time.Time] // since when; nil while serving
-	reload   chan struct{}             // asked for by the admin listener
+	reload   chan chan<- bool          // asked for by the admin listener
+	leaving  chan struct{}             // closed when nothing is replaced any more
 
 	mu   sync.Mutex   // guards file and plan
 	file *config.File // in force
@@ -141,11 +155,12 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 		return nil, err
 	}
 	g := &gateway{
-		app: a, path: path, log: log, gates: &proxy.Switch{}, reload: make(chan struct{}, 1),
+		app: a, path: path, log: log, gates: &proxy.Switch{}, reload: make(chan chan<- bool), leaving: make(chan struct{}),
 	}
 	g.metrics = telemetry.New(telemetry.Options{
 		Version: version(), Revision: revision(), Log: log, Access: telemetry.ParseAccess(file.Log.Access),
 	})
+	g.room = fit(file, log)
 	g.stores = newStores(file, g.metrics)
 	if err := errors.Join(g.stores.openReplays(file), g.stores.openAnswers(file)); err != nil {
 		g.stores.closeRedis()
@@ -205,6 +220,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	background.Go(func() { g.stores.keys.Run(ctx) })
 	background.Go(func() { g.watchClock(ctx, clock.NewWatch(clock.Now())) })
 	background.Go(func() { g.stores.denials.Run(ctx) })
+	background.Go(func() { g.stores.upstreams.Follow(ctx) })
 	if receiver := g.stores.receiver; receiver != nil {
 		background.Go(func() { receiver.keys.Run(ctx) })
 	}
@@ -243,8 +259,8 @@ func (g *gateway) wait(ctx context.Context, signals <-chan os.Signal, changed <-
 		select {
 		case <-changed:
 			g.tryReload("file")
-		case <-g.reload:
-			g.tryReload("admin")
+		case asked := <-g.reload:
+			asked <- g.tryReload("admin")
 		case err := <-g.servers.failed:
 			return fmt.Errorf("listener: %w", err)
 		case <-ctx.Done():
@@ -266,6 +282,7 @@ func (g *gateway) wait(ctx context.Context, signals <-chan os.Signal, changed <-
 // take no more requests and wait for those in flight. Time that was spent
 // looking unready before, by /drain, counts.
 func (g *gateway) stop(signals <-chan os.Signal) {
+	close(g.leaving)
 	limits := g.drainLimits()
 	g.servers.shutdown(limits.Delay-time.Since(g.unready()), limits.Timeout, signals)
 }
@@ -284,22 +301,31 @@ func (g *gateway) drainLimits() config.Drain {
 }
 
 // tryReload replaces the configuration in force, whole or not at all.
-func (g *gateway) tryReload(why string) {
+func (g *gateway) tryReload(why string) (replaced bool) {
 	if err := g.tryBuild(); err != nil {
 		g.metrics.Reloaded([32]byte{}, err)
 		for _, e := range flatten(err) {
 			g.log.Error("configuration not replaced", zap.String("asked by", why), zap.String("error", e.Error()))
 		}
-		return
+		return false
 	}
 	g.log.Info("configuration replaced", zap.String("asked by", why))
+	return true
 }
 
-func (g *gateway) tryBuild() error {
+// tryBuild turns a panic into an error: a file that brings one out is a bad
+// file, and no reason to end.
+func (g *gateway) tryBuild() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading the configuration panicked: %T", p)
+		}
+	}()
 	file, err := config.Load(g.path, g.app.env)
 	if err != nil {
 		return err
 	}
+	fit(file, g.log)
 	if err := g.needsRestart(file); err != nil {
 		return err
 	}
@@ -310,7 +336,7 @@ func (g *gateway) tryBuild() error {
 	if err := g.servers.reloadCertificates(file); err != nil {
 		return err
 	}
-	g.servers.boundClients(file)
+	g.servers.clients.Use(file.Limits.MaxConnections, g.room.Heads, file.Timeouts.WriteStall)
 	g.enforce(file, compiled)
 	return nil
 }
@@ -336,6 +362,8 @@ func (g *gateway) needsRestart(file *config.File) error {
 	switch {
 	case !slices.Equal(listenAddresses(old), listenAddresses(file)) || old.Admin.Listen != file.Admin.Listen:
 		return errors.New("restart needed: the listen addresses changed")
+	case !slices.Equal(old.ProxyProtocol, file.ProxyProtocol):
+		return errors.New("restart needed: proxy_protocol changed")
 	case old.TLS.On() != file.TLS.On():
 		return errors.New("restart needed: tls was switched on or off")
 	case !old.DPoP.Replay.Equal(file.DPoP.Replay):

@@ -1,24 +1,23 @@
 package grpc
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/grpclog"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 const identifier = "https://rs.example.com"
@@ -45,41 +44,46 @@ log: {access: all}
 // gate is the built program in front of the service, and a client of it.
 type gate struct {
 	*grpc.ClientConn
-	issuer, gone *devissuer.Running
-	admin        string
-	stopService  func()
+	address, admin string
+	issuer, gone   *devissuer.Running
+	service        *echoService
+	stopService    func()
+	stop           func()
 }
 
 func startGate(t *testing.T) *gate {
 	t.Helper()
-	dir := t.TempDir()
-	program := filepath.Join(dir, "wicketgate")
-	build := exec.Command("go", "build", "-o", program, "./cmd/wicketgate")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	g := &gate{issuer: startIssuer(t), gone: startIssuer(t)}
-	address, service := "", ""
-	service, g.stopService = startService(t)
-	address, g.admin = free(t), free(t)
-	path := filepath.Join(dir, "config.yaml")
-	text := fmt.Sprintf(configuration, address, g.admin, g.issuer.Identifier(), g.gone.Identifier(), service)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	g := &gate{issuer: startIssuer(t), gone: startIssuer(t), service: newEchoService()}
+	service := ""
+	service, g.stopService = startService(t, g.service)
+	g.address, g.admin = free(t), free(t)
 	if err := g.gone.Close(); err != nil {
 		t.Fatal(err)
 	}
-	run(t, program, path)
-	g.untilServing(t, address)
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	g.stop = run(t, g.address, fmt.Sprintf(configuration, g.address, g.admin, g.issuer.Identifier(), g.gone.Identifier(), service))
+	g.ClientConn = g.dial(t)
+	return g
+}
+
+// dial makes another connection to the gate.
+func (g *gate) dial(t *testing.T) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+g.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	g.ClientConn = conn
-	return g
+	return conn
+}
+
+// chat opens a stream of which both ends speak in turn.
+func (g *gate) chat(t *testing.T, authorization string) grpc.ClientStream {
+	t.Helper()
+	s, err := g.NewStream(with(t, "authorization", authorization), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+service+"/Talk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func startIssuer(t *testing.T) *devissuer.Running {
@@ -95,37 +99,57 @@ func startIssuer(t *testing.T) *devissuer.Running {
 // free is an address that nobody listens at.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := process.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
-// run serves until the test ends, and shows the log of a test that failed.
-func run(t *testing.T, program, path string) {
+// program is the built gate, the same for all tests.
+var program string
+
+func TestMain(m *testing.M) {
+	grpclog.SetLoggerV2(logger{grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)})
+	os.Exit(withProgram(m))
+}
+
+func withProgram(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "wicketgate")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if program, err = process.Build(context.Background(), dir); err != nil {
+		panic(err)
+	}
+	return m.Run()
+}
+
+// run serves until the test ends or stop is called, and shows the log of a test
+// that failed.
+func run(t *testing.T, address, config string, env ...string) (stop func()) {
 	t.Helper()
-	var log lockedBuffer
-	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, program, "serve", "--config", path)
-	command.Stderr = &log
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = 10 * time.Second
-	if err := command.Start(); err != nil {
+	log := new(process.Log)
+	g, err := process.Start(process.Options{Program: program, Dir: t.TempDir(), Config: config, Log: log, Env: env})
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cancel()
-		_ = command.Wait()
+		if err := g.Stop(10 * time.Second); err != nil {
+			t.Errorf("the gate ended with %v", err)
+		}
 		if t.Failed() {
 			t.Log(log.String())
 		}
 	})
+	untilServing(t, address)
+	return func() { g.Signal(syscall.SIGTERM) }
 }
 
-// untilServing waits for the program to answer; it dials again when refused.
-func (g *gate) untilServing(t *testing.T, address string) {
+// untilServing waits until somebody listens. The gate is not ready while an
+// issuer is away, and serves all the same.
+func untilServing(t *testing.T, address string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -175,22 +199,4 @@ func mint(t *testing.T, issuer *devissuer.Running, claims map[string]any) string
 		t.Fatal(err)
 	}
 	return raw
-}
-
-// lockedBuffer collects a log.
-type lockedBuffer struct {
-	mu     sync.Mutex // guards buffer
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -33,6 +33,7 @@ func TestGRPC(t *testing.T) {
 	t.Run("GRPC-04", func(t *testing.T) { testExpiry(t, g) })
 	t.Run("GRPC-06", func(t *testing.T) { testMetadata(t, g, good) })
 	t.Run("GRPC-07", func(t *testing.T) { testDPoP(t, g) })
+	t.Run("H-107", func(t *testing.T) { testCancel(t, g, good) })
 	t.Run("answers of the service", func(t *testing.T) {
 		err := g.Invoke(with(t, "authorization", good), "/"+service+"/Fail", say("x"), new(message))
 		if s := status.Convert(err); s.Code() != codes.NotFound || s.Message() != "100% nüt da\n" {

@@ -22,6 +22,13 @@ type message = wrapperspb.StringValue
 
 func say(text string) *message { return wrapperspb.String(text) }
 
+// echoService is what the calls of one service know of each other.
+type echoService struct {
+	released chan error // why a call that was held ended
+}
+
+func newEchoService() *echoService { return &echoService{released: make(chan error, 16)} }
+
 // echo is a service with a call of each kind. Without generated code its
 // description is written by hand.
 var echo = grpc.ServiceDesc{
@@ -32,6 +39,8 @@ var echo = grpc.ServiceDesc{
 		{StreamName: "Count", Handler: handleCount, ServerStreams: true},
 		{StreamName: "Gather", Handler: handleGather, ClientStreams: true},
 		{StreamName: "Chat", Handler: handleChat, ServerStreams: true, ClientStreams: true},
+		{StreamName: "Talk", Handler: handleChat, ServerStreams: true, ClientStreams: true},
+		{StreamName: "Hold", Handler: handleHold, ServerStreams: true, ClientStreams: true},
 	},
 }
 
@@ -113,16 +122,27 @@ func handleChat(_ any, s grpc.ServerStream) error {
 	}
 }
 
+// handleHold answers once and then does nothing until nobody wants it any more.
+func handleHold(s any, stream grpc.ServerStream) error {
+	in := new(message)
+	if err := errors.Join(stream.RecvMsg(in), stream.SendMsg(in)); err != nil {
+		return err
+	}
+	<-stream.Context().Done()
+	s.(*echoService).released <- stream.Context().Err()
+	return status.FromContextError(stream.Context().Err()).Err()
+}
+
 // startService serves echo without TLS and returns its address, and what ends
 // it.
-func startService(t *testing.T) (address string, stop func()) {
+func startService(t *testing.T, e *echoService) (address string, stop func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	server.RegisterService(&echo, struct{}{})
+	server.RegisterService(&echo, e)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	stop = func() { server.Stop() }

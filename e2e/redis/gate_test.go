@@ -1,17 +1,14 @@
 package redis
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 const identifier = "https://rs.example.com"
@@ -52,11 +50,8 @@ func built(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	program = filepath.Join(dir, "wicketgate")
-	build := exec.Command("go", "build", "-o", program, "./cmd/wicketgate")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+	if program, err = process.Build(context.Background(), dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -107,13 +102,9 @@ func newStand(t *testing.T, gates int, onUnavailable, timeout string) *stand {
 		t.Fatal(err)
 	}
 	for range gates {
-		listen, admin := free(t), free(t)
-		path := filepath.Join(t.TempDir(), "config.yaml")
+		listen, admin := process.Free(t), process.Free(t)
 		text := fmt.Sprintf(configuration, listen, admin, s.issuer.Identifier(), upstream.URL, onUnavailable, s.proxy.Listen, password, timeout)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		run(t, path)
+		process.Run(t, process.Options{Program: program, Dir: t.TempDir(), Config: text})
 		s.gates = append(s.gates, gate{"http://" + listen, "http://" + admin})
 	}
 	for _, g := range s.gates {
@@ -175,41 +166,3 @@ func (s *stand) spoil(kind, attributes string) {
 }
 
 func (s *stand) heal() { s.proxy.Toxics.ResetToxics(context.Background()) }
-
-// run serves until the test ends, and shows the log of a test that failed.
-func run(t *testing.T, path string) {
-	t.Helper()
-	var log lockedBuffer
-	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, program, "serve", "--config", path)
-	command.Stderr = &log
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = 10 * time.Second
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = command.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-}
-
-type lockedBuffer struct {
-	mu     sync.Mutex // guards buffer
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}

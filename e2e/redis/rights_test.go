@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 const threefold = `version: 1
@@ -108,14 +110,10 @@ func newThreefold(t *testing.T) (s *stand, path string) {
 		}
 	}
 	block := fmt.Sprintf(`{addresses: ["%s"], username: %s, password_file: "%s/password", timeout: 1s}`, s.redis.address(), user, dir)
-	for i := range 2 {
-		listen, admin := free(t), free(t)
-		path = filepath.Join(dir, fmt.Sprintf("%d.yaml", i))
+	for range 2 {
+		listen, admin := process.Free(t), process.Free(t)
 		text := fmt.Sprintf(threefold, listen, admin, s.issuer.Identifier(), dir, block, upstream.URL)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		run(t, path)
+		path = process.Run(t, process.Options{Program: program, Dir: t.TempDir(), Config: text}).Config
 		s.gates = append(s.gates, gate{"http://" + listen, "http://" + admin})
 	}
 	for _, g := range s.gates {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 // user and secret are who the gates are to the server, with no more rights
@@ -39,7 +41,7 @@ func newServer(t testing.TB) *server {
 	t.Helper()
 	s := &server{t: t, dir: t.TempDir()}
 	for n := 65536; n > 55000; {
-		_, port, err := net.SplitHostPort(free(t))
+		_, port, err := net.SplitHostPort(process.Free(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,17 +111,6 @@ func (s *server) do(arguments ...string) string {
 		s.t.Fatalf("redis-cli %q: %v %s", arguments, err, out)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// free is an address that nobody listens at.
-func free(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // until polls for what another process does.

@@ -1,22 +1,20 @@
 package zitadel
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 const identifier = "https://rs.example.com"
@@ -42,26 +40,23 @@ drain: {delay: 0s, timeout: 1s}
 log: {access: all}
 `
 
-var program = sync.OnceValues(func() (string, error) {
+// program is the gate as it is built, once for all tests.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(built(m)) }
+
+func built(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "wicketgate-zitadel-")
 	if err != nil {
-		return "", err
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	path := filepath.Join(dir, "wicketgate")
-	build := exec.Command("go", "build", "-o", path, "./cmd/wicketgate")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+	defer func() { _ = os.RemoveAll(dir) }()
+	if program, err = process.Build(context.Background(), dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	status := m.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(status)
+	return m.Run()
 }
 
 // gate is the built program between the server and an upstream that tells what
@@ -70,7 +65,6 @@ type gate struct {
 	t          *testing.T
 	as         *server
 	url, admin string
-	program    string
 	config     string // the file
 	secretFile string
 	upstream   atomic.Int64 // requests it got
@@ -91,28 +85,16 @@ func startGate(t *testing.T, settings, introspection string) *gate {
 
 func startGateBy(t *testing.T, settings, introspection string) *gate {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &gate{t: t, as: startServer(t), program: path, config: filepath.Join(t.TempDir(), "config.yaml")}
+	g := &gate{t: t, as: startServer(t)}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.upstream.Add(1)
 		_ = json.NewEncoder(w).Encode(r.Header)
 	}))
 	t.Cleanup(upstream.Close)
-	address, admin := free(t), free(t)
+	address, admin := process.Free(t), process.Free(t)
 	g.url, g.admin = "http://"+address, "http://"+admin
-	g.write(g.config, fmt.Sprintf(configuration, address, admin, g.as.issuer, settings, introspection, upstream.URL))
-	g.run()
-	g.eventually("the gate is ready", func() bool {
-		resp, err := http.Get(g.admin + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+	text := fmt.Sprintf(configuration, address, admin, g.as.issuer, settings, introspection, upstream.URL)
+	g.config = process.Run(t, process.Options{Program: program, Dir: t.TempDir(), Config: text, Admin: admin}).Config
 	return g
 }
 
@@ -121,27 +103,6 @@ func (g *gate) write(path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		g.t.Fatal(err)
 	}
-}
-
-// run serves until the test ends, and shows the log of a test that failed.
-func (g *gate) run() {
-	g.t.Helper()
-	var log bytes.Buffer
-	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, g.program, "serve", "--config", g.config)
-	command.Stderr = &log
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = 10 * time.Second
-	if err := command.Start(); err != nil {
-		g.t.Fatal(err)
-	}
-	g.t.Cleanup(func() {
-		cancel()
-		_ = command.Wait()
-		if g.t.Failed() {
-			g.t.Log(log.String())
-		}
-	})
 }
 
 // reply is an answer of the gate.
@@ -246,15 +207,4 @@ func (g *gate) eventually(what string, done func() bool) {
 		case <-tick.C:
 		}
 	}
-}
-
-// free is an address that nobody listens at.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 // redirectURI is where users come back to; nobody listens there.
@@ -91,7 +93,7 @@ func startServer(t *testing.T) *server {
 	t.Helper()
 	s := &server{storage: newStorage(), t: t}
 	s.storage.clients = clients()
-	s.storage.issuer = "http://" + free(t)
+	s.storage.issuer = "http://" + process.Free(t)
 	provider, err := op.NewProvider(
 		&op.Config{CryptoKey: [32]byte{1}, GrantTypeRefreshToken: true, AuthMethodPrivateKeyJWT: true}, s.storage, op.StaticIssuer(s.issuer),
 		op.WithAllowInsecure(), op.WithLogger(slog.New(slog.DiscardHandler)),

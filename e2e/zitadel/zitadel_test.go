@@ -125,7 +125,7 @@ func TestLive(t *testing.T) {
 	g := startGate(t, "provider: zitadel", "")
 	for _, c := range []struct{ secret, said string }{{secret, "answers gate about tokens"}, {"another", "status 401"}} {
 		g.write(g.secretFile, c.secret)
-		out, _ := exec.Command(g.program, "check", "--live", "--config", g.config).CombinedOutput()
+		out, _ := exec.Command(program, "check", "--live", "--config", g.config).CombinedOutput()
 		if !strings.Contains(string(out), c.said) || strings.Contains(string(out), c.secret) {
 			t.Errorf("%q is not in, or the secret is in:\n%s", c.said, out)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -98,7 +99,14 @@ func (f *ruleFile) look() (set *revoke.Set, current bool, err error) {
 }
 
 // readRules reads a regular file; a pipe could keep the reader waiting for good.
-func readRules(name string) (*revoke.Set, error) {
+// readRules turns a panic into an error: the text is somebody else's, and it is
+// read where nobody else stops a panic.
+func readRules(name string) (set *revoke.Set, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading the rules panicked: %T", p)
+		}
+	}()
 	file, err := openRegular(name)
 	if err != nil {
 		return nil, err

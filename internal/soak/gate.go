@@ -21,6 +21,7 @@ const (
 
 // gate is the process under test.
 type gate struct {
+	address    string
 	url, admin string
 	config     string // the file's path
 	text       string // its good contents
@@ -67,8 +68,9 @@ func (s *stage) configuration(dir, address, admin string) (string, error) {
 }
 
 // startGate builds the program unless it is given, and starts it as a user
-// would. It returns when the gate is ready.
-func startGate(ctx context.Context, program, dir string, s *stage) (*gate, error) {
+// would, with the configuration of its two addresses. It returns when the gate is
+// ready.
+func startGate(ctx context.Context, program, dir string, configuration func(dir, address, admin string) (string, error)) (*gate, error) {
 	if program == "" {
 		program = filepath.Join(dir, "wicketgate")
 		build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/wicketgate/wicketgate/cmd/wicketgate")
@@ -80,12 +82,12 @@ func startGate(ctx context.Context, program, dir string, s *stage) (*gate, error
 	program, errP := filepath.Abs(program) // a bare name is no command of the system
 	address, errA := freeAddress()
 	admin, errB := freeAddress()
-	text, errC := s.configuration(dir, address, admin)
+	text, errC := configuration(dir, address, admin)
 	log, errD := os.Create(filepath.Join(dir, "gate.log"))
 	if err := errors.Join(errP, errA, errB, errC, errD); err != nil {
 		return nil, err
 	}
-	g := &gate{url: "http://" + address, admin: "http://" + admin, config: filepath.Join(dir, "config.yaml"), text: text, log: log, ended: make(chan struct{})}
+	g := &gate{address: address, url: "http://" + address, admin: "http://" + admin, config: filepath.Join(dir, "config.yaml"), text: text, log: log, ended: make(chan struct{})}
 	if err := g.write(text); err != nil {
 		return nil, err
 	}

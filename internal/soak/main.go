@@ -23,6 +23,10 @@ type options struct {
 	rate     int
 	gate     string // the program to try; empty: built from this tree
 	keep     bool
+
+	echo int64   // requests of an echo run, which is done instead; 0: none
+	odd  float64 // the share of those that meet a fault
+	seed uint64  // of their choices; 0: a random one
 }
 
 func main() {
@@ -31,13 +35,20 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 300, "requests a second")
 	flag.StringVar(&o.gate, "gate", "", "the wicketgate program to try; default: built from this tree")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folder with the gate's log and configuration")
+	flag.Int64Var(&o.echo, "echo", 0, "send this many requests that name themselves through faults on all sides, and nothing else (docs/guide/soak.md)")
+	flag.Float64Var(&o.odd, "odd", 0.05, "the share of requests of -echo that meet a fault")
+	flag.Uint64Var(&o.seed, "seed", 0, "the seed of -echo; default: a random one, which is printed")
 	flag.Parse()
 	if o.duration < 20*time.Second || o.rate < 1 || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "soak: -duration is 20s or more, -rate 1 or more, and there are no arguments")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	good, err := run(ctx, o)
+	what := run
+	if o.echo > 0 {
+		what = runEcho
+	}
+	good, err := what(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "soak: %v\n", err)

@@ -41,7 +41,7 @@ func newStage(ctx context.Context, o options, dir string) (*stage, error) {
 		s.issuers = append(s.issuers, is)
 	}
 	s.opaque = newOpaques(s.issuers[len(s.issuers)-1])
-	s.gate, err = startGate(ctx, o.gate, dir, s)
+	s.gate, err = startGate(ctx, o.gate, dir, s.configuration)
 	return s, err
 }
 

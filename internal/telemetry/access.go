@@ -96,7 +96,7 @@ func (t *Telemetry) write(listener string, r *http.Request, o *proxy.Outcome, de
 		zap.String("http.request.method", methodOf(r.Method)),
 		zap.String("url.path", pathOf(r)),
 		zap.Int("http.response.status_code", o.Status),
-		zap.String("client.address", addressOf(r.RemoteAddr)),
+		zap.String("client.address", addressOf(o.Client)),
 		zap.String("gate.listener", listener),
 		zap.String("gate.resource", at.resource),
 		zap.String("gate.route", at.route),
@@ -155,13 +155,12 @@ func pathOf(r *http.Request) string {
 	return clip(path)
 }
 
-// addressOf is the address of the peer, without its port.
-func addressOf(remote string) string {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
+// addressOf writes the address of a client, and nothing where it is not known.
+func addressOf(client netip.Addr) string {
+	if !client.IsValid() {
 		return ""
 	}
-	return at.Addr().Unmap().WithZone("").String()
+	return client.WithZone("").String()
 }
 
 // clip bounds a text. What it may cut in two is replaced by the encoder.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"syscall"
@@ -241,12 +242,12 @@ func TestPathInTheLog(t *testing.T) {
 }
 
 func TestAddressInTheLog(t *testing.T) {
-	for remote, want := range map[string]string{
-		"192.0.2.1:5": "192.0.2.1", "[2001:db8::1]:5": "2001:db8::1", "[::ffff:192.0.2.1]:5": "192.0.2.1",
-		"[fe80::1%eth0]:5": "fe80::1", "@": "", "": "", "nonsense\n:1": "",
+	for client, want := range map[netip.Addr]string{
+		netip.MustParseAddr("192.0.2.1"): "192.0.2.1", netip.MustParseAddr("2001:db8::1"): "2001:db8::1",
+		netip.MustParseAddr("fe80::1%eth0\n"): "fe80::1", {}: "",
 	} {
-		if got := addressOf(remote); got != want {
-			t.Errorf("address of %q is %q, want %q", remote, got, want)
+		if got := addressOf(client); got != want {
+			t.Errorf("address of %v is %q, want %q", client, got, want)
 		}
 	}
 }

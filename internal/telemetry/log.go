@@ -56,17 +56,19 @@ var noise = []struct {
 	{"http: proxy error", "upstream failed", zapcore.DebugLevel},
 	{"httputil: ReverseProxy read error", "answer was cut short", zapcore.DebugLevel},
 	{"suppressing panic", "answer was cut short", zapcore.DebugLevel},
+	{unsolicited, "upstream sent octets that answer no request", zapcore.WarnLevel},
 	{"http2:", "HTTP/2 connection failed", zapcore.DebugLevel},
 	{"", "message of the HTTP server", zapcore.DebugLevel},
 }
 
 // StdLog makes the ErrorLog of an http.Server or httputil.ReverseProxy. It
 // keeps the kind of each message and drops its text.
-func StdLog(l *zap.Logger) *log.Logger {
-	limited := l.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+func StdLog(l *zap.Logger) *log.Logger { return log.New(kindOnly{limited(l)}, "", 0) }
+
+func limited(l *zap.Logger) *zap.Logger {
+	return l.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(c, time.Second, noisePerSecond, thenEach)
 	}))
-	return log.New(kindOnly{limited}, "", 0)
 }
 
 type kindOnly struct{ log *zap.Logger }

@@ -66,7 +66,7 @@ func TestStdLogKeepsTheKindOnly(t *testing.T) {
 		"http2: server connection error from 192.0.2.1:5: secret":            "HTTP/2 connection failed",
 		"httputil: ReverseProxy read error during body copy: secret":         "answer was cut short",
 		"http: superfluous response.WriteHeader call from secret":            "answer was begun twice",
-		"Unsolicited response received on idle HTTP channel with \"secret\"": "message of the HTTP server",
+		"Unsolicited response received on idle HTTP channel with \"secret\"": "upstream sent octets that answer no request",
 		"": "message of the HTTP server",
 	} {
 		log, out := logger(t)

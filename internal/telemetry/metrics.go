@@ -18,12 +18,15 @@ type metrics struct {
 	inFlight        *prometheus.GaugeVec
 	connections     *prometheus.GaugeVec
 	turnedAway      *prometheus.CounterVec
+	headerRefused   *prometheus.CounterVec
 	panics          prometheus.Counter
 	dropped         prometheus.Counter
 
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
 	upstreamHealthy  *prometheus.GaugeVec
+	challenges       prometheus.Counter
+	unsolicited      prometheus.Counter
 
 	validations        *prometheus.CounterVec
 	validationDuration map[string]prometheus.Observer // by kind
@@ -133,7 +136,11 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 	m.connections = f.NewGaugeVec(gauge("connections",
 		"Open client connections."), []string{"listener"})
 	m.turnedAway = f.NewCounterVec(counter("connections_refused_total",
-		"Connections closed at once because there were too many."), []string{"listener"})
+		"Connections closed because there were too many."), []string{"listener"})
+	m.challenges = f.NewCounter(counter("upstream_connection_challenges_total",
+		"Answers of upstreams that asked for NTLM or Negotiate, which prove a shared connection."))
+	m.headerRefused = f.NewCounterVec(counter("proxy_protocol_refused_total",
+		"Connections closed for want of a PROXY header from a trusted peer."), []string{"listener"})
 	m.panics = f.NewCounter(counter("panics_total",
 		"Panics of the gate, each answered with a 500."))
 	m.dropped = f.NewCounter(counter("access_log_dropped_total",
@@ -145,6 +152,8 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 		.005, .025, .1, .5, 5), []string{"upstream"})
 	m.upstreamHealthy = f.NewGaugeVec(gauge("upstream_healthy",
 		"0 when the last request to an upstream got no answer, or none in time."), []string{"upstream"})
+	m.unsolicited = f.NewCounter(counter("upstream_unsolicited_total",
+		"Times that an upstream sent octets that answer no request. Each cost its connection."))
 }
 
 func (m *metrics) makeValidations(f promauto.Factory) {
@@ -182,6 +191,11 @@ func (*metrics) sizes(registry prometheus.Registerer, tokens, replay func() floa
 	f.NewGaugeFunc(entries, replay)
 }
 
+// lost makes the counter of log lines that nobody took.
+func (*metrics) lost(registry prometheus.Registerer, lines func() float64) {
+	promauto.With(registry).NewCounterFunc(counter("log_lost_total", "Log lines that could not be written in time, or at all."), lines)
+}
+
 func (m *metrics) makeIssuers(f promauto.Factory) {
 	issuer := []string{"issuer"}
 	m.fetches = f.NewCounterVec(counter("jwks_fetches_total",
@@ -217,5 +231,5 @@ func (m *metrics) makeProcess(f promauto.Factory) {
 	m.certificate = f.NewGaugeVec(gauge("tls_certificate_expiry_timestamp_seconds",
 		"When a certificate that is served, or vouches for clients, or a list of revoked ones ends."), []string{"name"})
 	m.build = f.NewGaugeVec(gauge("build_info",
-		"The build that runs."), []string{"version", "revision", "goversion"})
+		"The build that runs."), []string{"version", "revision", "goversion", "fips"})
 }

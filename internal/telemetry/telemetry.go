@@ -47,6 +47,7 @@ type Telemetry struct {
 	bound atomic.Pointer[bound]
 	asked atomic.Pointer[map[string]*askedSeries] // by issuer; never changed, only replaced
 	sizes atomic.Pointer[sizes]
+	sink  atomic.Pointer[Sink] // nil for none
 }
 
 type sizes struct{ tokens, replay func() int }
@@ -63,10 +64,16 @@ func New(o Options) *Telemetry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	t.metrics = newMetrics(t.registry)
-	t.metrics.build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
+	t.metrics.build.WithLabelValues(o.Version, o.Revision, runtime.Version(), FIPS()).Set(1)
 	t.metrics.sizes(t.registry,
 		func() float64 { return t.size(func(s *sizes) func() int { return s.tokens }) },
 		func() float64 { return t.size(func(s *sizes) func() int { return s.replay }) })
+	t.metrics.lost(t.registry, func() float64 {
+		if s := t.sink.Load(); s != nil {
+			return float64(s.Lost())
+		}
+		return 0
+	})
 	t.lines = sampled(o.Log, t.metrics.dropped)
 	t.bound.Store(t.metrics.bind(nil, nil))
 	t.asked.Store(&map[string]*askedSeries{})
@@ -91,6 +98,9 @@ func (s scrapeLog) Println(...any) { s.log.Error("metrics could not be served") 
 // Sizes says how to ask for the number of verified tokens and of used proofs
 // that are remembered. Both are asked at each scrape.
 func (t *Telemetry) Sizes(tokens, replay func() int) { t.sizes.Store(&sizes{tokens, replay}) }
+
+// Sink says where the log goes, so that the lines lost there are counted.
+func (t *Telemetry) Sink(s *Sink) { t.sink.Store(s) }
 
 func (t *Telemetry) size(of func(*sizes) func() int) float64 {
 	s := t.sizes.Load()
@@ -159,6 +169,12 @@ func (t *Telemetry) ConnState(listener string) func(net.Conn, http.ConnState) {
 // because there are too many. listener is its address as configured.
 func (t *Telemetry) ConnectionRefused(listener string) func() {
 	return t.metrics.turnedAway.WithLabelValues(listener).Inc
+}
+
+// HeaderRefused returns what counts the connections that a listener with the
+// PROXY protocol closes. listener is its address as configured.
+func (t *Telemetry) HeaderRefused(listener string) func() {
+	return t.metrics.headerRefused.WithLabelValues(listener).Inc
 }
 
 // InFlight counts the requests of one listener that next has not answered yet.

@@ -29,6 +29,7 @@ func full(t *testing.T) *Telemetry {
 	m.Decided(listener)(httptest.NewRequest("GET", "/", nil), outcome(t, m, proxy.Allowed))
 	m.ConnState(listener)
 	m.ConnectionRefused(listener)
+	m.HeaderRefused(listener)
 	m.InFlight(listener, http.NotFoundHandler())
 	m.Sizes(func() int { return 7 }, func() int { return 8 })
 	m.Insecure([]string{"issuers[0].insecure_http"})
@@ -55,7 +56,7 @@ func TestProcessMetrics(t *testing.T) {
 	m := full(t)
 	hash := "ab" + strings.Repeat("0", 62)
 	for series, want := range map[string]string{
-		`wicketgate_build_info{goversion="` + runtime.Version() + `",revision="abc",version="1.2.3"}`: "1",
+		`wicketgate_build_info{fips="` + FIPS() + `",goversion="` + runtime.Version() + `",revision="abc",version="1.2.3"}`: "1",
 		`wicketgate_token_cache_entries`:                                                "7",
 		`wicketgate_dpop_replay_entries{store="memory"}`:                                "8",
 		`wicketgate_insecure_options{option="issuers[0].insecure_http"}`:                "1",

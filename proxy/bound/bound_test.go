@@ -28,8 +28,8 @@ func (p pipes) Close() error { close(p); return nil }
 func (p pipes) Addr() net.Addr { return nil }
 
 func TestConnections(t *testing.T) {
-	var all Connections
-	all.Use(2, 0)
+	all := NewConnections()
+	all.Use(2, 0, 0)
 	refused := 0
 	ends := make(pipes, 4)
 	l := all.Listener(ends, func() { refused++ })
@@ -45,12 +45,13 @@ func TestConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.(*conn).begin() // a request of it is being answered
 		accepted = append(accepted, c)
 	}
 	third := dial()
 	_ = accepted[0].Close()
 	_ = accepted[0].Close() // counts once
-	all.Use(1, 0)
+	all.Use(1, 0, 0)
 	fourth := dial()
 	close(ends)
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) || refused != 2 {
@@ -62,7 +63,7 @@ func TestConnections(t *testing.T) {
 		}
 	}
 	_ = accepted[1].Close()
-	if n := all.open.Load(); n != 0 {
+	if n := all.open; n != 0 {
 		t.Errorf("%d connections are open in the end", n)
 	}
 	for _, c := range clients {
@@ -73,8 +74,8 @@ func TestConnections(t *testing.T) {
 // An answer may take any time while it moves, and none when it does not.
 func TestWriteStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var all Connections
-		all.Use(0, time.Minute)
+		all := NewConnections()
+		all.Use(0, 0, time.Minute)
 		ends := make(pipes, 1)
 		here, there := net.Pipe()
 		ends <- there
@@ -152,7 +153,7 @@ func TestAffordable(t *testing.T) {
 		wanted      int
 		descriptors uint64
 		want        int
-	}{{20_000, 1 << 20, 20_000}, {20_000, 1024, 384}, {100, 1024, 100}, {100, 256, 1}, {100, 0, 1}, {20_000, 1<<64 - 1, 20_000}} {
+	}{{20_000, 1 << 20, 20_000}, {20_000, 1024, 384}, {100, 1024, 100}, {100, 256, 64}, {100, 64, 16}, {100, 3, 1}, {100, 0, 1}, {20_000, 1<<64 - 1, 20_000}} {
 		if got := Affordable(row.wanted, row.descriptors); got != row.want {
 			t.Errorf("%d wanted with %d descriptors: %d, want %d", row.wanted, row.descriptors, got, row.want)
 		}

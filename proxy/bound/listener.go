@@ -12,20 +12,37 @@ import (
 
 // Connections bounds the connections of all listeners it makes together.
 type Connections struct {
-	open  atomic.Int64
-	most  atomic.Int64
 	stall atomic.Int64 // nanoseconds
+
+	mu    sync.Mutex // guards all below
+	open  int
+	heads int64 // octets read by those that wait
+	most  struct {
+		open  int
+		heads int64
+	}
+	ring conn // of those that wait; the one that waits longest is next
 }
 
-// Use puts limits in force, also for connections that are open: most of them
-// at once, and how long a single write may take. 0 is no limit.
-func (c *Connections) Use(most int, stall time.Duration) {
-	c.most.Store(int64(most))
+// NewConnections makes bounds that Use puts in force.
+func NewConnections() *Connections {
+	c := &Connections{}
+	c.ring.next, c.ring.before = &c.ring, &c.ring
+	return c
+}
+
+// Use puts limits in force, also for connections that are open: most of them at
+// once, how many octets of heads that are not complete they may hold together,
+// and how long a single write may take. 0 is no limit.
+func (c *Connections) Use(most int, heads int64, stall time.Duration) {
 	c.stall.Store(int64(stall))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.most.open, c.most.heads = most, heads
 }
 
-// Listener bounds what l accepts. refused is told of each connection that is
-// closed because there are too many.
+// Listener bounds what l accepts. refused is told of each connection of l that
+// is closed because there are too many.
 func (c *Connections) Listener(l net.Listener, refused func()) net.Listener {
 	return &listener{l, c, refused}
 }
@@ -36,26 +53,49 @@ type listener struct {
 	refused func()
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. Where there are too many, the connection that
+// has waited longest for a request makes room; where all are busy, the new one
+// is refused.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		if n, most := l.of.open.Add(1), l.of.most.Load(); most == 0 || n <= most {
-			return &conn{Conn: accepted, of: l.of}, nil
+		c, full := l.admit(accepted)
+		if full && l.of.evict(0) {
+			c, full = l.admit(accepted)
 		}
-		l.of.open.Add(-1)
+		if !full {
+			return c, nil
+		}
 		l.refused()
 		_ = accepted.Close() // nothing was sent, so nothing is lost
 	}
 }
 
+func (l *listener) admit(accepted net.Conn) (one *conn, full bool) {
+	c := l.of
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.most.open > 0 && c.open >= c.most.open {
+		return nil, true
+	}
+	c.open++
+	one = &conn{Conn: accepted, of: c, refused: l.refused}
+	one.join()
+	return one, false
+}
+
 type conn struct {
 	net.Conn
-	of     *Connections
-	closed sync.Once
+	of      *Connections
+	refused func()
+
+	waiting         // the lock of Connections guards all below
+	head      int64 // octets read since it waits
+	answering int   // requests
+	gone      bool
 }
 
 // Write implements net.Conn. Each write has its own deadline, so that an
@@ -80,20 +120,25 @@ func (c *conn) CloseWrite() error {
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
-	c.closed.Do(func() { c.of.open.Add(-1) })
+	c.of.mu.Lock()
+	if !c.gone {
+		c.gone = true
+		c.of.open--
+		c.part()
+	}
+	c.of.mu.Unlock()
 	return c.Conn.Close()
 }
 
 // reserved is how many descriptors are kept for all but clients and upstreams:
-// listeners, files, issuers, and whoever looks after the process.
+// listeners, files, issuers, and whoever looks after the process. Of few it is a
+// quarter.
 const reserved = 128
 
 // Affordable is how many of wanted connections a process can hold that may have
 // so many descriptors open: each may need one to the upstream too. It is at
 // least 1.
 func Affordable(wanted int, descriptors uint64) int {
-	if descriptors/2 <= reserved {
-		return 1
-	}
-	return int(min(uint64(wanted), descriptors/2-reserved))
+	most := descriptors/2 - min(reserved, descriptors/4)
+	return int(max(1, min(uint64(wanted), most)))
 }

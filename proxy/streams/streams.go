@@ -57,12 +57,14 @@ type Set struct {
 // NewSet makes an empty set.
 func NewSet(h Hooks) *Set { return &Set{hooks: h, open: make(map[*Stream]struct{})} }
 
-// End ends all streams in good order because the program ends. It does not
-// wait.
-func (s *Set) End() {
-	for _, one := range s.all() {
+// End ends all streams in good order because the program ends, and returns how
+// many there were. It does not wait.
+func (s *Set) End() int {
+	all := s.all()
+	for _, one := range all {
 		one.End(Drain)
 	}
+	return len(all)
 }
 
 // Close cuts off the tunnels, which no server knows.

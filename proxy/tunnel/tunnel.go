@@ -51,10 +51,24 @@ func New(client net.Conn, early []byte, upstream io.ReadWriteCloser) *Tunnel {
 func (t *Tunnel) Run(idle time.Duration, quiet func()) int64 {
 	t.watch(idle, quiet)
 	var other sync.WaitGroup
-	other.Go(func() { t.copy(&t.down, t.upstream, nil) })
+	var broken any // a panic there would end the process; here it ends the tunnel
+	other.Go(func() {
+		defer func() {
+			if broken = recover(); broken != nil {
+				t.Close()
+			}
+		}()
+		t.copy(&t.down, t.upstream, nil)
+	})
+	defer func() {
+		t.Close()
+		other.Wait()
+		if broken != nil {
+			panic(broken)
+		}
+	}()
 	t.copy(&t.up, t.client, t.early)
 	other.Wait()
-	t.Close()
 	return t.down.octets
 }
 

@@ -171,3 +171,26 @@ func TestNoSecondGoodbye(t *testing.T) {
 		t.Errorf("written %q", to.String())
 	}
 }
+
+// broken is an upstream that reads into a panic.
+type broken struct{ net.Conn }
+
+func (broken) Read([]byte) (int, error) { panic("a fault of ours") }
+
+// A panic on the goroutine of a tunnel comes to the caller, who has a barrier,
+// and both sides are closed.
+func TestPanicComesToTheCaller(t *testing.T) {
+	client, gate := net.Pipe()
+	upstream, behind := net.Pipe()
+	defer func() {
+		if recover() == nil {
+			t.Error("the panic is lost")
+		}
+		for _, end := range []net.Conn{client, behind} {
+			if _, err := end.Read(make([]byte, 1)); err == nil {
+				t.Error("a side is open still")
+			}
+		}
+	}()
+	New(gate, nil, broken{upstream}).Run(0, nil)
+}

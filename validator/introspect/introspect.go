@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -186,6 +187,7 @@ func (c *Client) lookedUp(issuer string, hit bool) {
 // fly asks and remembers. It runs on the client's own context: whoever came
 // first may go away, and the others who wait must not go away with him.
 func (c *Client) fly(s *server, f *flight, key [32]byte, raw string) {
+	defer c.land(s, f, key)
 	if told := c.recall(s, key); told != nil {
 		c.settle(s, f, key, told)
 		close(f.done)
@@ -204,6 +206,22 @@ func (c *Client) fly(s *server, f *flight, key [32]byte, raw string) {
 	}
 	close(f.done)
 	c.pass(s, key, told)
+}
+
+// land turns a panic into an answer that says nothing: what is read was written
+// by others, and a panic on this goroutine would end the process.
+func (c *Client) land(s *server, f *flight, key [32]byte) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	select {
+	case <-f.done: // only the sharing of the answer failed
+		return
+	default:
+	}
+	c.settle(s, f, key, &reply{began: time.Now(), err: fault(0, fmt.Errorf("asking panicked: %T", p))})
+	close(f.done)
 }
 
 // reply is what a question came to, asked here or at another gate. With a

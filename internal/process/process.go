@@ -1,0 +1,197 @@
+// Package process runs wicketgate as a user would: built, started with a file,
+// told by signals. It is for tests and tools that need a whole gate; what they
+// send to it and what stands around it is theirs.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Build builds the program into a folder and returns its absolute path. The
+// working directory must be inside this module, or inside one that replaces it
+// by the tree it is part of.
+func Build(ctx context.Context, dir string) (string, error) {
+	program, err := filepath.Abs(filepath.Join(dir, "wicketgate"))
+	if err != nil {
+		return "", err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/wicketgate")
+	if build.Dir, err = root(); err != nil {
+		return "", err
+	}
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the gate: %w\n%s", err, out)
+	}
+	return program, nil
+}
+
+// root is the folder above the working directory that has the program's source.
+func root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "cmd", "wicketgate", "main.go")); err == nil {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("the working directory is not inside wicketgate's source")
+		}
+		dir = up
+	}
+}
+
+// FreeAddress is a loopback address that nobody listens at.
+func FreeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// Options tell Start what to run.
+type Options struct {
+	Program string    // as Build returns it
+	Dir     string    // gets config.yaml
+	Config  string    // its contents
+	Admin   string    // the address of its admin listener, for Ready
+	Log     io.Writer // gets what the gate writes to stderr; nil: nobody does
+	Env     []string  // added to the environment, each NAME=value
+	Under   []string  // a command that runs the gate, as prlimit --nofile=256; it must exec it
+}
+
+// Gate is a running process. Its methods may be called by several goroutines.
+type Gate struct {
+	Config string // the path of its file
+
+	admin   string
+	child   *exec.Cmd
+	ended   chan struct{} // closed when the process has ended
+	outcome error         // of the process, once ended is closed
+}
+
+// Start writes the file and starts the gate. It does not wait: see Ready.
+func Start(o Options) (*Gate, error) {
+	g := &Gate{Config: filepath.Join(o.Dir, "config.yaml"), admin: o.Admin, ended: make(chan struct{})}
+	if err := g.Configure(o.Config); err != nil {
+		return nil, err
+	}
+	line := append(append([]string{}, o.Under...), o.Program, "serve", "--config", g.Config)
+	g.child = exec.Command(line[0], line[1:]...)
+	g.child.Stderr = o.Log
+	g.child.Env = append(os.Environ(), o.Env...)
+	g.child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt from the terminal is for the test alone
+	if err := g.child.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		g.outcome = g.child.Wait()
+		close(g.ended)
+	}()
+	return g, nil
+}
+
+// Configure replaces the configuration file in one step. The gate notices by
+// itself in a few seconds, or at once by Signal(syscall.SIGHUP).
+func (g *Gate) Configure(text string) error {
+	draft := g.Config + ".new"
+	if err := os.WriteFile(draft, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(draft, g.Config)
+}
+
+// Ready waits until the gate says that it is ready.
+func (g *Gate) Ready(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if g.isReady(ctx) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the gate is not ready: %w", ctx.Err())
+		case <-g.ended:
+			return fmt.Errorf("the gate ended before it was ready: %w", g.outcome)
+		case <-tick.C:
+		}
+	}
+}
+
+func (g *Gate) isReady(ctx context.Context) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.admin+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// PID is the number of the process.
+func (g *Gate) PID() int { return g.child.Process.Pid }
+
+// Signal sends a signal; one that has ended does not mind.
+func (g *Gate) Signal(s syscall.Signal) { _ = g.child.Process.Signal(s) }
+
+// Ended is closed when the process has ended.
+func (g *Gate) Ended() <-chan struct{} { return g.ended }
+
+// Outcome waits for the end of the process and returns nil for exit code 0, else
+// what [exec.Cmd.Wait] says.
+func (g *Gate) Outcome() error {
+	<-g.ended
+	return g.outcome
+}
+
+// Stop asks the process to end, makes it end when it has not within the time,
+// and returns its outcome.
+func (g *Gate) Stop(within time.Duration) error {
+	g.Signal(syscall.SIGTERM)
+	select {
+	case <-g.ended:
+	case <-time.After(within):
+		_ = g.child.Process.Kill()
+		<-g.ended
+	}
+	return g.outcome
+}
+
+// Log collects what a gate writes. The zero value is ready to use.
+type Log struct {
+	mu   sync.Mutex // guards text
+	text []byte
+}
+
+// Write never fails.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+// String is all that was written so far.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}

@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Names of upstreams are looked up this often, and an answer is waited for this
+// long.
+const (
+	followEvery  = 10 * time.Second
+	followWithin = 5 * time.Second
+)
+
+// connections are those to one upstream, in a transport that is replaced when
+// the upstream moves: net/http looks a name up for new connections only, and
+// under load the old ones last.
+type connections struct {
+	key     upstreamKey
+	host    string // to be looked up; empty for an address or a socket
+	current atomic.Pointer[http.Transport]
+	known   []string // addresses, as of the last answer; for Follow only
+}
+
+func newConnections(key upstreamKey, unasked func()) *connections {
+	c := &connections{key: key}
+	if host, _, err := net.SplitHostPort(key.address); err == nil {
+		c.host = host
+	} else if key.scheme != "unix" {
+		c.host = key.address
+	}
+	if _, err := netip.ParseAddr(c.host); err == nil {
+		c.host = ""
+	}
+	c.current.Store(newTransport(key, unasked))
+	return c
+}
+
+// Follow looks the names of upstreams up until ctx ends. When an address is gone,
+// the next requests get new connections; those under way keep theirs. While names
+// cannot be looked up, nothing changes.
+func (u *Upstreams) Follow(ctx context.Context) {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		for _, c := range u.named() {
+			c.follow(ctx, u.lookup, u.unasked)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (u *Upstreams) named() (list []*connections) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, c := range u.open {
+		if c.host != "" {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func (c *connections) follow(ctx context.Context, lookup func(context.Context, string) ([]string, error), unasked func()) {
+	ctx, cancel := context.WithTimeout(ctx, followWithin)
+	defer cancel()
+	found, err := lookup(ctx, c.host)
+	if err != nil || len(found) == 0 {
+		return
+	}
+	gone := func(address string) bool { return !slices.Contains(found, address) }
+	if slices.ContainsFunc(c.known, gone) {
+		c.current.Swap(newTransport(c.key, unasked)).CloseIdleConnections()
+	}
+	c.known = found
+}

@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestFollow holds when connections are replaced: when an address is gone, and
+// not while the name cannot be looked up.
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := NewUpstreams()
+		var found []string
+		var failure error
+		u.lookup = func(_ context.Context, host string) ([]string, error) {
+			if host != "app.example" {
+				t.Errorf("%q was looked up", host)
+			}
+			return found, failure
+		}
+		up, err := u.Open("http://app.example:3000", DefaultTimeouts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range []string{"http://127.0.0.1:3000", "http://[::1]:3000", "https://127.0.0.1", "unix:///run/app.sock"} {
+			if _, err := u.Open(other, DefaultTimeouts); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		found = []string{"192.0.2.1"}
+		go u.Follow(ctx)
+		synctest.Wait()
+		for _, step := range []struct {
+			name     string
+			found    []string
+			failure  error
+			replaced bool
+		}{
+			{"the same", []string{"192.0.2.1"}, nil, false},
+			{"one more", []string{"192.0.2.2", "192.0.2.1"}, nil, false},
+			{"another order", []string{"192.0.2.1", "192.0.2.2"}, nil, false},
+			{"one less", []string{"192.0.2.2"}, nil, true},
+			{"no answer", nil, errors.New("no answer"), false},
+			{"none", nil, nil, false},
+			{"moved, after that", []string{"192.0.2.3"}, nil, true},
+			{"the same again", []string{"192.0.2.3"}, nil, false},
+		} {
+			before := up.connections.current.Load()
+			found, failure = step.found, step.failure
+			time.Sleep(followEvery)
+			synctest.Wait()
+			if replaced := up.connections.current.Load() != before; replaced != step.replaced {
+				t.Errorf("%s: replaced %t", step.name, replaced)
+			}
+		}
+	})
+}

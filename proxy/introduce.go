@@ -1,0 +1,58 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/wicketgate/wicketgate/proxy/forwarded"
+)
+
+// way is how r came to the gate, less what is not fit to be passed on. It is
+// found once.
+func (ex *exchange) way(r *http.Request) *forwarded.Path {
+	if ex.path != nil {
+		return ex.path
+	}
+	p := forwarded.Path{Client: peer(r)}
+	if ex.table != nil {
+		p = ex.table.Trusted.Trace(r.Header, p.Client)
+	}
+	ex.path = &p
+	if _, ok := NormalHost(p.Host); !ok {
+		p.Host = ""
+	}
+	switch p.Proto = strings.ToLower(p.Proto); p.Proto {
+	case "http", "https", "ws", "wss":
+	default:
+		p.Proto = ""
+	}
+	return &p
+}
+
+// introduce says who asks and through whom: X-Forwarded-*, Forwarded (RFC
+// 7239) and Via. All but Via are made anew from what was parsed. httputil has
+// taken the client's away.
+func (ex *exchange) introduce(h http.Header, in *http.Request) {
+	p, proto := ex.way(in), "http"
+	if in.TLS != nil || ex.gate.BehindTLS {
+		proto = "https"
+	}
+	h["Forwarded"] = []string{p.Forwarded(in.Host, proto)}
+	h["X-Forwarded-For"] = []string{p.For()}
+	h["X-Forwarded-Host"], h["X-Forwarded-Proto"] = []string{in.Host}, []string{proto}
+	if p.Host != "" {
+		h["X-Forwarded-Host"] = []string{p.Host}
+	}
+	if p.Proto != "" {
+		h["X-Forwarded-Proto"] = []string{p.Proto}
+	}
+	if h["X-Real-Ip"] != nil { // there is one answer to who the client is
+		h["X-Real-Ip"] = []string{p.Client.String()}
+	}
+	version := "1." + strconv.Itoa(in.ProtoMinor)
+	if in.ProtoMajor == 2 {
+		version = "2"
+	}
+	extend(h, "Via", version+" "+ex.table.name())
+}

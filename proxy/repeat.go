@@ -1,0 +1,30 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+
+	"github.com/wicketgate/wicketgate/proxy/quiet"
+)
+
+// prepare looks at the connection that a request gets before anything is written
+// to it. One that is no good any more mostly costs the request nothing then: as
+// long as its body was not touched, another connection can have it, whatever the
+// method.
+func (u *Upstream) prepare(r *http.Request) {
+	// It is httputil's, made for this request, and not looked at yet.
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn == nil {
+		trace.GotConn = quiet.Got
+	}
+	if u.plain && r.Body != nil && r.Body != http.NoBody {
+		r.GetBody = noSecondBody
+	}
+}
+
+var errNoSecondBody = errors.New("the request's body was begun and cannot be sent again")
+
+// noSecondBody makes net/http repeat a request of which nothing was written. It
+// asks for a body only when it has read of the first.
+func noSecondBody() (io.ReadCloser, error) { return nil, errNoSecondBody }
