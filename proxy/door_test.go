@@ -54,6 +54,8 @@ func TestNormalHost(t *testing.T) {
 		{"h%2e", "", false},
 		{"::1", "", false},
 		{"[::1", "", false},
+		{"[::1:80", "", false},
+		{"h{", "", false},
 		{"[]", "", false},
 		{"[::1%25x]", "", false},
 		{"[::1%eth0]", "", false},
