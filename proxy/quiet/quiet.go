@@ -102,8 +102,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write looks once more before a request's first octets: since Got its body may
+// have kept them waiting.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
+	first := c.raw && !c.asked
+	if first && waiting(c.Conn) {
+		c.mu.Unlock()
+		return 0, ErrUnasked
+	}
 	c.asked = true
 	c.mu.Unlock()
 	return c.Conn.Write(p)
