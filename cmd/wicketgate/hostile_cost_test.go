@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -177,7 +178,7 @@ func (f *fixture) sendOctets(t testing.TB, request []byte, times int) {
 		for err = nil; err == nil; {
 			_, err = conn.Read(buffer[:])
 		}
-		if err != io.EOF && !strings.Contains(err.Error(), "reset by peer") {
+		if !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset by peer") {
 			t.Errorf("reading: %v", err)
 		}
 		_ = conn.Close()

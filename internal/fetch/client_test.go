@@ -230,7 +230,7 @@ func TestClientTLS(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		if old {
-			server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // what must be refused
+			server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
 		}
 		server.StartTLS()
 		t.Cleanup(server.Close)

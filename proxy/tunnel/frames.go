@@ -32,7 +32,7 @@ func (f *frames) next(p []byte) (n int, ends bool) {
 		return n, false
 	}
 	taken := min(uint64(len(p)-n), f.left)
-	n, f.left = n+int(taken), f.left-taken //nolint:gosec // not more than len(p)
+	n, f.left = n+int(taken), f.left-taken // not more than len(p)
 	if f.left > 0 {
 		return n, false
 	}
@@ -81,7 +81,7 @@ type Close struct {
 // frame renders c. What goes to a server is masked (RFC 6455 section 5.3).
 func (c Close) frame(masked bool) []byte {
 	payload := append(binary.BigEndian.AppendUint16(nil, c.Code), c.Reason...)
-	out := []byte{0x80 | opcodeClose, byte(len(payload))} //nolint:gosec // see Close.Reason
+	out := []byte{0x80 | opcodeClose, byte(len(payload))} // see Close.Reason
 	if masked {
 		var mask [4]byte
 		_, _ = rand.Read(mask[:]) // never fails
