@@ -156,7 +156,11 @@ func rowFAPI05(t *testing.T) {
 			t.Errorf("%s: suite %#x, %v", name, suite, err)
 		}
 	}
-	if _, err := greet(plain.address, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: weak}); err != nil {
+	other := &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256}}
+	if _, err := greet(f.address, other); err == nil {
+		t.Error("TLS 1.2 ChaCha20 is taken")
+	}
+	if _, err := greet(plain.address, other); err != nil {
 		t.Errorf("without the preset: %v: this says nothing about it", err)
 	}
 	wantStopped(t, "    behind_tls: true\n", "", "resources[0].listen")
