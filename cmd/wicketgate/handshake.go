@@ -33,7 +33,7 @@ func readHandshake(c *config.File) (*handshake, error) {
 	h := &handshake{ends: map[string]time.Time{"server": pair.Leaf.NotAfter}}
 	h.config = &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		CipherSuites: cipherSuites(c),
+		CipherSuites: servedSuites(c),
 		Certificates: []tls.Certificate{pair}, ClientAuth: clientAuth(c.TLS.ClientAuth),
 		// A session that is taken up again would bring back a client that the
 		// authorities of today no longer vouch for.

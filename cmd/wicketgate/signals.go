@@ -154,7 +154,7 @@ func (g *gateway) signalsServer() (*server, error) {
 		return one, err
 	}
 	h.TLSConfig = &tls.Config{
-		MinVersion: tls.VersionTLS12, CipherSuites: cipherSuites(g.file),
+		MinVersion: tls.VersionTLS12, CipherSuites: servedSuites(g.file),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return g.stores.receiver.certificate.Load(), nil
 		},
