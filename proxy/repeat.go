@@ -9,6 +9,12 @@ import (
 	"github.com/wicketgate/wicketgate/proxy/quiet"
 )
 
+// send asks the upstream.
+func (u *Upstream) send(r *http.Request) (*http.Response, error) {
+	u.prepare(r)
+	return u.connections.current.Load().RoundTrip(r)
+}
+
 // prepare looks at the connection that a request gets before anything is written
 // to it. One that is no good any more mostly costs the request nothing then: as
 // long as its body was not touched, another connection can have it, whatever the

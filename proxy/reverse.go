@@ -264,9 +264,8 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ex == nil || ex.decision.Verdict != Allowed {
 		return nil, errUndecided
 	}
-	ex.gate.Upstream.prepare(r)
 	began := time.Now()
-	resp, err := ex.gate.Upstream.connections.current.Load().RoundTrip(r)
+	resp, err := ex.gate.Upstream.send(r)
 	ex.outcome.Upstream = time.Since(began)
 	return resp, err
 }

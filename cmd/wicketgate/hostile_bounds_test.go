@@ -136,6 +136,7 @@ func threatH74(t *testing.T) {
 		t.Errorf("the busy one: %v", err)
 	} else {
 		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
 	}
 	if n := seriesValue(t, w.fixture, `wicketgate_connections_refused_total{listener="`+w.address+`"}`); n != "1" {
 		t.Errorf("%s connections were refused", n)

@@ -2,6 +2,7 @@ package bound
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math"
 	"net"
@@ -46,7 +47,7 @@ func (c *crowd) wantRefused(n int) {
 
 func wantClosed(t *testing.T, client net.Conn) {
 	t.Helper()
-	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("a connection that made room says %v", err)
 	}
 }

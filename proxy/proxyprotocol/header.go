@@ -92,7 +92,7 @@ func parseEnd(address, port string, four bool) (netip.AddrPort, bool) {
 // What the octets 13 and 14 of version 2 say.
 const (
 	version   = 0x20
-	local     = version | 0
+	local     = version
 	proxied   = version | 1
 	stream4   = 0x11 // TCP over IPv4
 	stream6   = 0x21 // TCP over IPv6

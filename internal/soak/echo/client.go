@@ -113,7 +113,7 @@ func (w *wireClient) read(x *exchange) *reply {
 	r := &reply{}
 	var resp *http.Response
 	for resp == nil {
-		got, err := http.ReadResponse(w.in, &http.Request{Method: x.method})
+		got, err := http.ReadResponse(w.in, &http.Request{Method: x.method}) //nolint:bodyclose // it is read to its end, or its connection closed
 		if err != nil {
 			w.hangUp()
 			return &reply{err: err, interims: r.interims}
@@ -137,7 +137,7 @@ func (w *wireClient) read(x *exchange) *reply {
 		return r
 	}
 	_, err := w.body.ReadFrom(resp.Body)
-	r.body, r.ended, r.trailer = w.body.Bytes(), err == nil, resp.Trailer.Get(trailerField)
+	r.body, r.ended, r.cut, r.trailer = w.body.Bytes(), err == nil, err, resp.Trailer.Get(trailerField)
 	if err != nil || resp.Close {
 		w.hangUp()
 	}

@@ -17,9 +17,7 @@ type streamClient struct {
 	ledger *ledger
 	target string // the gate's address
 	client *http.Transport
-
-	out  []byte
-	body bytes.Buffer
+	body   bytes.Buffer
 }
 
 // newStreams makes connections for stream clients.
@@ -83,7 +81,7 @@ func (s *streamClient) exchange(x *exchange) *reply {
 		return got
 	}
 	_, err = s.body.ReadFrom(resp.Body)
-	got.body, got.ended, got.trailer = s.body.Bytes(), err == nil, resp.Trailer.Get(trailerField)
+	got.body, got.ended, got.cut, got.trailer = s.body.Bytes(), err == nil, err, resp.Trailer.Get(trailerField)
 	got.left = x.fault == dropRequest && err != nil
 	return got
 }

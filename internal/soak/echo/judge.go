@@ -13,6 +13,7 @@ type reply struct {
 	interims []string // the ids of informational answers
 	body     []byte   // as far as it was read
 	ended    bool     // the answer ended as an answer does
+	cut      error    // why it did not, as the client sees it
 	left     bool     // the client did not wait for its end
 	trailer  string
 }
@@ -89,7 +90,7 @@ func (l *ledger) answered(x *exchange, r *reply) {
 	case r.ended && (len(r.body) != x.body() || broken && x.executed.Load() < 2):
 		l.amiss(whole, x, "%d of %d octets of an answer came as if they were all", len(r.body), x.body())
 	case !r.ended && !broken && x.fault != early && x.fault != cutBody:
-		l.amiss(missing, x, "an answer was cut after %d octets", len(r.body))
+		l.amiss(missing, x, "an answer was cut after %d octets of %d: %v", len(r.body), x.body(), r.cut)
 	case r.ended && x.fault == trailer && r.trailer != x.id:
 		l.amiss(foreign, x, "the trailer is missing or another's")
 	case x.fault != early && x.executed.Load() == 0:
