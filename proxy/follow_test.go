@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,12 +14,20 @@ import (
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := NewUpstreams()
+		var mu sync.Mutex // guards found and failure
 		var found []string
 		var failure error
+		answerBy := func(list []string, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			found, failure = list, err
+		}
 		u.lookup = func(_ context.Context, host string) ([]string, error) {
 			if host != "app.example" {
 				t.Errorf("%q was looked up", host)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			return found, failure
 		}
 		up, err := u.Open("http://app.example:3000", DefaultTimeouts)
@@ -32,7 +41,7 @@ func TestFollow(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		found = []string{"192.0.2.1"}
+		answerBy([]string{"192.0.2.1"}, nil)
 		go u.Follow(ctx)
 		synctest.Wait()
 		for _, step := range []struct {
@@ -51,7 +60,7 @@ func TestFollow(t *testing.T) {
 			{"the same again", []string{"192.0.2.3"}, nil, false},
 		} {
 			before := up.connections.current.Load()
-			found, failure = step.found, step.failure
+			answerBy(step.found, step.failure)
 			time.Sleep(followEvery)
 			synctest.Wait()
 			if replaced := up.connections.current.Load() != before; replaced != step.replaced {

@@ -58,7 +58,7 @@ func (s *serveCommand) Run(a *app) error {
 	logged.stderr = out
 	g, err := newGateway(&logged, path, file)
 	if err != nil {
-		return a.complain(err)
+		return logged.complain(err)
 	}
 	g.metrics.Sink(out)
 	g.metrics.TakeStandardLog()
@@ -68,7 +68,7 @@ func (s *serveCommand) Run(a *app) error {
 	defer signal.Stop(signals)
 	err = g.serve(a.ctx, signals)
 	if _, placed := errors.AsType[*config.Error](err); placed {
-		return a.complain(err)
+		return logged.complain(err)
 	}
 	return err
 }
