@@ -11,8 +11,11 @@ import (
 // the body, which it does to keep the connection. Who was answered early is
 // waited for no longer; the answer has said that the connection closes. Who was
 // told to hold the body back, and never to go on, will not send it.
+//
+// A deadline must not be set where the connection is used again: once the body
+// has ended, net/http reads ahead, and an error there ends all requests to come.
 func (ex *exchange) hangUp(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 1 || r.ContentLength == 0 {
+	if r.ProtoMajor != 1 || r.ContentLength == 0 || ex.taken {
 		return
 	}
 	if ex.content != nil {
