@@ -33,6 +33,8 @@ const (
 
 	encodedSemicolons
 	foreignLetters // anything but ASCII
+	encodedEnds    // %3F or %23, where some take the path to end
+	looseEdges     // a space, or a dot at the end of a segment, which some drop
 
 	Allowable = EmptySegments | PathParameters | EncodedSlashes
 )
@@ -59,6 +61,9 @@ func Scan(raw string) (path string, odd Oddities, flaw Flaw) {
 			if i == start {
 				odd |= EmptySegments
 			}
+			if raw[i-1] == '.' {
+				odd |= looseEdges
+			}
 			start = i + 1
 		case c == '%':
 			oddity, flaw := judgeEscape(raw, i)
@@ -77,6 +82,9 @@ func Scan(raw string) (path string, odd Oddities, flaw Flaw) {
 	if isBadSegment(raw[start:]) {
 		return "", 0, DotSegment
 	}
+	if raw[len(raw)-1] == '.' {
+		odd |= looseEdges
+	}
 	if path = raw; encoded {
 		if path = decode(raw, odd); !utf8.ValidString(path) {
 			return "", 0, NotUTF8
@@ -86,10 +94,13 @@ func Scan(raw string) (path string, odd Oddities, flaw Flaw) {
 }
 
 // lookBehind finds the dot segments and the empty segments that a path has for
-// those who cut its parameters or decode its slashes.
+// those who cut its parameters, decode its slashes or drop spaces.
 func lookBehind(path string, odd Oddities) (string, Oddities, Flaw) {
-	if odd&(PathParameters|EncodedSlashes|encodedSemicolons) == 0 {
+	if odd&^(EmptySegments|foreignLetters) == 0 {
 		return path, odd, NoFlaw
+	}
+	if odd&encodedEnds != 0 && endsInDots(path) {
+		return "", 0, DotSegment
 	}
 	if odd&encodedSemicolons != 0 {
 		if odd&(PathParameters|EncodedSlashes) != 0 {
@@ -104,7 +115,7 @@ func lookBehind(path string, odd Oddities) (string, Oddities, Flaw) {
 			continue
 		}
 		for segment, rest, ok := how.next(path); ok; segment, rest, ok = how.next(rest) {
-			if isBadSegment(segment) {
+			if isHiddenDots(segment) {
 				return "", 0, DotSegment
 			}
 			if segment == "" {
@@ -140,6 +151,10 @@ func judgeEscape(raw string, at int) (Oddities, Flaw) {
 		return EncodedSlashes, NoFlaw
 	case c == ';':
 		return encodedSemicolons, NoFlaw
+	case c == '?' || c == '#':
+		return encodedEnds, NoFlaw
+	case c == ' ':
+		return looseEdges, NoFlaw
 	case c >= utf8.RuneSelf:
 		return foreignLetters, NoFlaw
 	}

@@ -222,6 +222,8 @@ func checkSegment(seg string, last bool) string {
 		return "an empty segment matches no request"
 	case strings.ContainsAny(seg, "?#;%\\") || isBadSegment(seg):
 		return "the segment " + seg + " matches no request: paths are compared decoded and in canonical form"
+	case strings.HasSuffix(seg, ".") || strings.Trim(seg, " ") != seg:
+		return "the segment " + seg + " matches no request: some servers drop spaces around a segment and dots at its end"
 	}
 	return ""
 }
@@ -287,9 +289,20 @@ func child(of *map[string]*node, name string) *node {
 // Route returns the route that governs a request: the one with the most
 // specific path, compared segment by segment from the left. path is what
 // Scan returned. A method that this path does not list finds no route,
-// not a wider one: what is not spelled out is refused. It never returns nil.
+// not a wider one: what is not spelled out is refused. Nor does a method that
+// some servers would take for one with another route, as get for GET. It never
+// returns nil.
 func (s *Set) Route(method, path string) *Route {
 	candidates := s.root.find(path, reading{})
+	r := s.choose(candidates, method)
+	if upper := strings.ToUpper(method); upper != method && s.choose(candidates, upper) != r {
+		return s.nowhere
+	}
+	return r
+}
+
+// choose finds the route for a method among those of one pattern.
+func (s *Set) choose(candidates []*Route, method string) *Route {
 	for _, r := range candidates {
 		if slices.Contains(r.Methods, method) {
 			return r

@@ -50,7 +50,7 @@ func (r reading) next(rest string) (segment, after string, ok bool) {
 		end, was := r.separator(rest), false
 		segment = rest[1:end]
 		if r.cut {
-			if segment, _, was = strings.Cut(segment, ";"); was && !r.fine {
+			if segment, _, was = strings.Cut(segment, ";"); was && r.split && !r.fine {
 				end = reading{}.separator(rest)
 			}
 		}
@@ -70,12 +70,16 @@ func (r reading) next(rest string) (segment, after string, ok bool) {
 
 // separator finds where the first segment of rest ends.
 func (r reading) separator(rest string) int {
-	at := strings.IndexByte(rest[1:], '/')
-	if r.split {
-		at = strings.IndexAny(rest[1:], "/\x00")
-	}
-	if at < 0 {
+	if r.split { // segments are short where there are many
+		for at := 1; at < len(rest); at++ {
+			if isSlash(rest[at]) {
+				return at
+			}
+		}
 		return len(rest)
 	}
-	return at + 1
+	if at := strings.IndexByte(rest[1:], '/'); at >= 0 {
+		return at + 1
+	}
+	return len(rest)
 }

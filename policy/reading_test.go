@@ -143,9 +143,27 @@ var borne = []struct {
 		map[string]Flaw{"/orders/special;v=2": OtherRoute, "/orders;x/1": PathParameter, "/orders/;x": OtherRoute, "/none;x": PathParameter, "/orders/1%3b2": NoFlaw},
 	},
 	{
+		"rewritten before they are read", []Options{
+			{Path: "/**", Allow: anything, Public: true}, {Path: "/admin"}, {Path: "/host/**"}, {Path: "/of/{id}"},
+		},
+		[]string{"/what%3F", "/a%23b/c", "/c%20d", "/x.", "/%20/x", "/...", "/a./b", "/x;y/z", "//a/b", "/administrator%3Fx", "/hosts//admin/x"},
+		map[string]Flaw{
+			// PHP behind Apache, and whatever resolves the target as a reference.
+			"/admin%3Fx.php": OtherRoute, "/admin%23/x": OtherRoute, "/admin%3f": OtherRoute, "/admin/%3Fx": OtherRoute, "/a%2fb/..%3Fx": DotSegment, "/a%2f.%23": DotSegment,
+			// Old servlet containers end the path at its first semicolon.
+			"/admin;x/y": OtherRoute, "/of/1;x/y/z": OtherRoute, "/admin%3Bx/y": OtherRoute,
+			// Node's new URL(request.url, base), Python's urlsplit.
+			"//x/admin": OtherRoute, "///x/admin": OtherRoute, "//x/host/y": OtherRoute, "//x%2fadmin": OtherRoute, "/%2fx/admin": OtherRoute,
+			// Windows, and matchers that trim segments.
+			"/admin.": OtherRoute, "/admin%20": OtherRoute, "/%20admin": OtherRoute, "/admin%20./": OtherRoute, "/admin.%20..": OtherRoute, "/admin%20;x": OtherRoute,
+			"/admin./;x": OtherRoute, "/host./x": OtherRoute, "/host.%2fx": OtherRoute, "/host%20": OtherRoute, "/of/%20": OtherRoute, "/admin.%3Fx": OtherRoute,
+			"/..%20/x": DotSegment, "/a/%20..": DotSegment, "/a/.%20./x": DotSegment, "/a%2f..%20": DotSegment,
+		},
+	},
+	{
 		"stripped", []Options{{Path: "/ext/**", StripPrefix: "/ext", Allow: anything}},
 		[]string{"/ext/a//b", "/ext/a%2fb", "/ext/a;b", "/ext/;x", "/ext/"},
-		map[string]Flaw{"/ext//evil.example/x": BareSlash, "/ext/%2fevil.example": BareSlash, "/ext/;x/evil.example": BareSlash, "/ext//": BareSlash, "/ext;x/a": PathParameter},
+		map[string]Flaw{"/ext/%20/evil.example/x": BareSlash, "/ext//evil.example/x": BareSlash, "/ext/%2fevil.example": BareSlash, "/ext/;x/evil.example": BareSlash, "/ext//": BareSlash, "/ext;x/a": PathParameter},
 	},
 	{
 		"case", []Options{{Path: "/**", Allow: anything, CaseInsensitive: true}, {Path: "/Keys/**", CaseInsensitive: true}},
@@ -232,6 +250,33 @@ var (
 	slowParameter = regexp.MustCompile(`(;|%3[bB])[^/]*`)
 	slowSlashes   = regexp.MustCompile(`/+`)
 	slowEncoded   = regexp.MustCompile(`%2[fF]`)
+)
+
+// slowRewritings are what servers make of a path before they read it.
+func slowRewritings(raw string) []string {
+	list := []string{raw}
+	for _, end := range []*regexp.Regexp{slowSemicolon, slowQuestion, slowNumber, slowHost} {
+		if at := end.FindStringIndex(raw); at != nil {
+			list = append(list, raw[:at[0]])
+			if end == slowHost {
+				list[len(list)-1] = "/" + slowSlash.ReplaceAllString(raw[at[1]:], "")
+			}
+		}
+	}
+	for _, one := range list {
+		list = append(list, slowBehind.ReplaceAllString(slowBefore.ReplaceAllString(one, "$1"), "$1"))
+	}
+	return list
+}
+
+var (
+	slowSemicolon = regexp.MustCompile(`;|%3[bB]`)
+	slowQuestion  = regexp.MustCompile(`%3[fF]`)
+	slowNumber    = regexp.MustCompile(`%23`)
+	slowHost      = regexp.MustCompile(`^(?:/|%2[fF]){2,}(?:[^/%]|%[^2]|%2[^fF])*`)
+	slowSlash     = regexp.MustCompile(`^(?:/|%2[fF])`)
+	slowBefore    = regexp.MustCompile(`(?:%20|\.)+(/|;|%2[fF]|%3[bB]|$)`)
+	slowBehind    = regexp.MustCompile(`(/|%2[fF])(?:%20)+`)
 )
 
 // slowSegments reads a path as such a server does, by rewriting its text.
@@ -325,18 +370,20 @@ func FuzzReadings(f *testing.F) {
 			t.Fatalf("%q: route %d, the reference finds %d", raw, got, stands)
 		}
 		var differs []string
-		for _, order := range servers {
-			segments := slowSegments(t, raw, order)
-			if slices.ContainsFunc(segments, isBadSegment) {
-				t.Fatalf("%q passes, and %s makes %q of it", raw, order, segments)
-			}
-			for _, fold := range []func(a, b string) bool{asciiFold, strings.EqualFold} {
-				if slowRoute(options, segments, fold) != stands {
-					differs = append(differs, order)
+		for _, one := range slowRewritings(raw) {
+			for _, order := range servers {
+				segments := slowSegments(t, one, order)
+				if slices.ContainsFunc(segments, isBadSegment) {
+					t.Fatalf("%q passes, and %s makes %q of it", raw, order, segments)
 				}
-			}
-			if stands >= 0 && options[stands].StripPrefix != "" && len(segments) > 1 && segments[1] == "" {
-				differs = append(differs, "stripped "+order)
+				for _, fold := range []func(a, b string) bool{asciiFold, strings.EqualFold} {
+					if slowRoute(options, segments, fold) != stands {
+						differs = append(differs, order+" of "+one)
+					}
+				}
+				if stands >= 0 && options[stands].StripPrefix != "" && len(segments) > 1 && segments[1] == "" {
+					differs = append(differs, "stripped "+order+" of "+one)
+				}
 			}
 		}
 		e := s.Bears(path, odd)

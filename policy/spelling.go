@@ -37,8 +37,22 @@ func (s *Set) WouldBear(path string, odd Oddities) *PathError {
 	return s.agree(s.root.find(path, reading{}), path, odd)
 }
 
-// agree wants every reading of a path to lead to leaf.
+// agree wants every reading of a path, and of what some make of it before they
+// read it, to lead to leaf.
 func (s *Set) agree(leaf []*Route, path string, odd Oddities) *PathError {
+	if e := s.agreeOn(leaf, path, odd); e != nil {
+		return e
+	}
+	var buffer [10]string
+	for _, other := range rewritings(buffer[:0], path) {
+		if e := s.agreeOn(leaf, other, odd|EmptySegments); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+func (s *Set) agreeOn(leaf []*Route, path string, odd Oddities) *PathError {
 	for _, how := range readings {
 		if !how.applies(odd) {
 			continue

@@ -19,7 +19,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if !isToken(r.Method) {
 		return token.Refuse(token.InvalidRequest, token.ReasonMethod)
 	}
-	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+	if strings.EqualFold(r.Method, http.MethodConnect) || strings.EqualFold(r.Method, http.MethodTrace) {
 		return token.Refuse(token.MethodNotAllowed, token.ReasonMethod)
 	}
 	ex.trace.Count(token.ReasonTarget, len(r.RequestURI), "octets")

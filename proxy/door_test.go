@@ -198,6 +198,8 @@ func TestEnter(t *testing.T) {
 	}{
 		{"CONNECT", func(r *http.Request) { r.Method = "CONNECT" }, token.MethodNotAllowed, token.ReasonMethod},
 		{"TRACE", func(r *http.Request) { r.Method = "TRACE" }, token.MethodNotAllowed, token.ReasonMethod},
+		{"connect", func(r *http.Request) { r.Method = "connect" }, token.MethodNotAllowed, token.ReasonMethod},
+		{"Trace", func(r *http.Request) { r.Method = "Trace" }, token.MethodNotAllowed, token.ReasonMethod},
 		{"CONNECT before all else", func(r *http.Request) { r.Method, r.RequestURI, r.Host = "CONNECT", "*", "" }, token.MethodNotAllowed, token.ReasonMethod},
 		{"long target", func(r *http.Request) { r.RequestURI = "/" + strings.Repeat("a", 16<<10) }, token.TargetTooLong, token.ReasonTarget},
 		{"asterisk", func(r *http.Request) { r.RequestURI = "*" }, token.InvalidRequest, token.ReasonTarget},
