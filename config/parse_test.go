@@ -243,18 +243,18 @@ func TestNearest(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	for text, want := range map[string]Size{"0B": 0, "1B": 1, "16KiB": 16 << 10, "1536B": 1536, "2MiB": 2 << 20} {
+	for text, want := range map[string]Size{"0B": 0, "1B": 1, "16KiB": 16 << 10, "1536B": 1536, "2MiB": 2 << 20, "3GiB": 3 << 30} {
 		var s Size
 		if err := s.parse(text); err != nil || s != want {
 			t.Errorf("%s: %d, %v", text, s, err)
 		}
 	}
-	for s, want := range map[Size]string{0: "0B", 1: "1B", 1024: "1KiB", 1536: "1536B", 1 << 21: "2MiB"} {
+	for s, want := range map[Size]string{0: "0B", 1: "1B", 1024: "1KiB", 1536: "1536B", 1 << 21: "2MiB", 1 << 30: "1GiB", 1025 << 20: "1025MiB"} {
 		if s.String() != want {
 			t.Errorf("%d: %s, want %s", s, s, want)
 		}
 	}
-	for _, text := range []string{"", "1", "KiB", "-1B", "1.5KiB", "1kb", "99999999999MiB", "1 KiB"} {
+	for _, text := range []string{"", "1", "KiB", "-1B", "1.5KiB", "1kb", "99999999999MiB", "99999999999GiB", "1GB", "1TiB", "1 KiB"} {
 		if s := Size(7); s.parse(text) == nil || s != 7 {
 			t.Errorf("%q is taken for %d", text, s)
 		}

@@ -75,7 +75,7 @@ func scalarSchema(t reflect.Type, tag reflect.StructTag) node {
 	case reflect.TypeFor[time.Duration]():
 		return node{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|\$\{`}
 	case reflect.TypeFor[Size]():
-		return node{"type": "string", "pattern": `^[0-9]+(B|KiB|MiB)$|\$\{`}
+		return node{"type": "string", "pattern": `^[0-9]+(B|KiB|MiB|GiB)$|\$\{`}
 	case reflect.TypeFor[netip.Prefix]():
 		return node{"type": "string", "minLength": 2}
 	}

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// Size is a number of octets. It is written with a unit: 512B, 64KiB, 1MiB.
+// Size is a number of octets. It is written with a unit: 512B, 64KiB, 1MiB, 2GiB.
 type Size int64
 
 var units = []struct {
 	name   string
 	octets int64
-}{{"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
 // String writes the size with the largest unit that divides it.
 func (s Size) String() string {

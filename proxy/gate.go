@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -108,8 +107,8 @@ func (d *Decision) RetryAfter() time.Duration {
 // panic in any check is a failure to decide, and so lets nobody in.
 func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	defer func() {
-		if p := recover(); p != nil {
-			d = Decision{Verdict: Failed, Route: d.Route, Fault: fmt.Errorf("%w: %T", errPanic, p)}
+		if recover() != nil {
+			d = Decision{Verdict: Failed, Route: d.Route, Fault: panicError(placeOfPanic())}
 		}
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
@@ -144,8 +143,6 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	d.settle(p, req.blame(err), cred.Scheme)
 	return d
 }
-
-var errPanic = errors.New("panic while deciding")
 
 // asError keeps a nil *token.Error from becoming an error that is not nil.
 func asError(e *token.Error) error {

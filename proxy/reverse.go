@@ -51,7 +51,7 @@ type Outcome struct {
 	// Challenged says that the upstream asked the client to prove the connection
 	// it shares with others, and that the client was not told.
 	Challenged bool
-	Panicked   bool // a panic of ours was turned into a 500
+	Panic      string // where our own code panicked, by function and line; "" when it did not
 }
 
 // Reverse is the front door of a listener: it decides about a request and
@@ -242,7 +242,12 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	}
 	o := &ex.outcome
 	o.Client = ex.way(r).Client
-	o.Panicked = p != nil && !aborted || errors.Is(ex.decision.Fault, errPanic)
+	if at, inside := errors.AsType[panicError](ex.decision.Fault); inside {
+		o.Panic = string(at)
+	}
+	if p != nil && !aborted {
+		o.Panic = placeOfPanic()
+	}
 	o.Cut = cut
 	o.Status, o.Written, o.Duration = rec.status, rec.written, time.Since(ex.started)
 	if o.Overhead == 0 {

@@ -14,7 +14,7 @@ import (
 // its number: octets in, what the client is told, the octets the upstream saw,
 // and what becomes of the connection.
 func TestHostileHTTP(t *testing.T) {
-	for _, r := range slices.Concat(framingRows, answerThreatRows, http2Rows, targetRows, fieldRows, sharedRows) {
+	for _, r := range slices.Concat(framingRows, answerThreatRows, http2Rows, targetRows, fieldRows, claimFieldRows, sharedRows) {
 		t.Run(r.id, r.run)
 	}
 }

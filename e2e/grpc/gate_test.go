@@ -111,19 +111,7 @@ var program string
 
 func TestMain(m *testing.M) {
 	grpclog.SetLoggerV2(logger{grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)})
-	os.Exit(withProgram(m))
-}
-
-func withProgram(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "wicketgate")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if program, err = process.Build(context.Background(), dir); err != nil {
-		panic(err)
-	}
-	return m.Run()
+	os.Exit(process.WithProgram(&program, m.Run))
 }
 
 // run serves until the test ends or stop is called, and shows the log of a test

@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"context"
 	"crypto/tls"
 	"flag"
 	"fmt"
@@ -36,21 +35,7 @@ const (
 	patience   = 30 * time.Second
 )
 
-func TestMain(m *testing.M) { os.Exit(built(m)) }
-
-func built(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "wicketgate")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if program, err = process.Build(context.Background(), dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(process.WithProgram(&program, m.Run)) }
 
 // stand is what surrounds gates: an issuer and an upstream.
 type stand struct {

@@ -34,19 +34,7 @@ drain: {delay: 0s, timeout: 100ms}
 // program is the built gate, the same for all tests.
 var program string
 
-func TestMain(m *testing.M) { os.Exit(withProgram(m)) }
-
-func withProgram(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "wicketgate")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if program, err = process.Build(context.Background(), dir); err != nil {
-		panic(err)
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(process.WithProgram(&program, m.Run)) }
 
 // gate is the built program in front of node.
 type gate struct {

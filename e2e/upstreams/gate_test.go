@@ -2,7 +2,6 @@ package upstreams
 
 import (
 	"bufio"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -27,19 +26,7 @@ import (
 // program is the built gate, the same for all tests.
 var program string
 
-func TestMain(m *testing.M) { os.Exit(withProgram(m)) }
-
-func withProgram(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "wicketgate")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if program, err = process.Build(context.Background(), dir); err != nil {
-		panic(err)
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(process.WithProgram(&program, m.Run)) }
 
 const identifier = "https://rs.example.com"
 

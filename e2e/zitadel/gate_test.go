@@ -43,21 +43,7 @@ log: {access: all}
 // program is the gate as it is built, once for all tests.
 var program string
 
-func TestMain(m *testing.M) { os.Exit(built(m)) }
-
-func built(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "wicketgate-zitadel-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if program, err = process.Build(context.Background(), dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(process.WithProgram(&program, m.Run)) }
 
 // gate is the built program between the server and an upstream that tells what
 // it got.

@@ -36,6 +36,22 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return program, nil
 }
 
+// WithProgram is for TestMain: it builds the program for as long as run takes,
+// notes its path, and returns run's exit code, or 1 when there is nothing to run.
+func WithProgram(program *string, run func() int) int {
+	dir, err := os.MkdirTemp("", "wicketgate")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if *program, err = Build(context.Background(), dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run()
+}
+
 // root is the folder above the working directory that has the program's source.
 func root() (string, error) {
 	dir, err := os.Getwd()

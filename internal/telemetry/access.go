@@ -176,8 +176,8 @@ func clip(text string) string {
 // it may echo what it was sent.
 func causeOf(o *proxy.Outcome) string {
 	switch {
-	case o.Panicked:
-		return "panic"
+	case o.Panic != "":
+		return "panic at " + o.Panic
 	case o.Door != nil:
 		return behind(o.Door)
 	case o.Decision == nil:

@@ -163,7 +163,7 @@ func TestWhichRequestsAreLogged(t *testing.T) {
 		{"fault", proxy.Outcome{Status: 503, Decision: &proxy.Decision{Verdict: proxy.Failed, Fault: gone}}, true, true},
 		{"upstream", proxy.Outcome{Status: 502, Err: gone, Decision: &proxy.Decision{Verdict: proxy.Allowed}}, true, true},
 		{"client gone", proxy.Outcome{Status: 499, Err: gone, Decision: &proxy.Decision{Verdict: proxy.Allowed}}, false, true},
-		{"panic", proxy.Outcome{Status: 500, Panicked: true, Decision: &proxy.Decision{Verdict: proxy.Allowed}}, true, true},
+		{"panic", proxy.Outcome{Status: 500, Panic: "proxy.f:1", Decision: &proxy.Decision{Verdict: proxy.Allowed}}, true, true},
 	} {
 		for access, want := range map[Access]bool{Denied: c.denied, All: c.all, Off: false} {
 			log, out := logger(t)
@@ -195,7 +195,7 @@ func TestCauses(t *testing.T) {
 		want    string
 	}{
 		{proxy.Outcome{}, "no configuration is in force"},
-		{proxy.Outcome{Panicked: true}, "panic"},
+		{proxy.Outcome{Panic: "proxy.f:1"}, "panic at proxy.f:1"},
 		{proxy.Outcome{Door: refusal}, ""},
 		{decided(proxy.Decision{Refusal: refusal}), ""},
 		{decided(proxy.Decision{Refusal: refusal.Because(errors.New("why"))}), "why"},

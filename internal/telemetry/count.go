@@ -41,7 +41,7 @@ func (t *Telemetry) count(o *proxy.Outcome, decision string, reason token.Reason
 	if o.Challenged {
 		t.metrics.challenges.Inc()
 	}
-	if o.Panicked {
+	if o.Panic != "" {
 		m.panics.Inc()
 	}
 	if result := resultOf(o); result != "" && o.Gate != nil && o.Gate.Upstream != nil {

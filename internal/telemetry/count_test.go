@@ -185,7 +185,7 @@ func TestOutcomesWithoutADecision(t *testing.T) {
 	report := m.Decided(listener)
 	r := httptest.NewRequest("GET", "/", nil)
 	report(r, &proxy.Outcome{Status: 503})
-	report(r, &proxy.Outcome{Status: 500, Panicked: true})
+	report(r, &proxy.Outcome{Status: 500, Panic: "proxy.f:1"})
 	wantValue(t, m, `wicketgate_requests_total{code="503",decision="error",resource="none",route="none"}`, "1")
 	wantValue(t, m, `wicketgate_requests_total{code="5xx",decision="error",resource="none",route="none"}`, "1")
 	wantValue(t, m, `wicketgate_refusals_total{reason="internal"}`, "2")

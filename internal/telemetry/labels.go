@@ -24,7 +24,7 @@ const (
 
 func decisionOf(o *proxy.Outcome) string {
 	switch {
-	case o.Panicked:
+	case o.Panic != "":
 		return failed
 	case o.Door != nil:
 		return denied
@@ -51,7 +51,7 @@ func reasonOf(o *proxy.Outcome) token.Reason {
 	switch {
 	case o.Door != nil:
 		return o.Door.Reason
-	case o.Panicked, o.Decision == nil:
+	case o.Panic != "", o.Decision == nil:
 		return token.ReasonInternal
 	}
 	return o.Decision.Reason()

@@ -142,7 +142,7 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 	m.headerRefused = f.NewCounterVec(counter("proxy_protocol_refused_total",
 		"Connections closed for want of a PROXY header from a trusted peer."), []string{"listener"})
 	m.panics = f.NewCounter(counter("panics_total",
-		"Panics of the gate, each answered with a 500."))
+		"Panics of the gate, each the end of one request."))
 	m.dropped = f.NewCounter(counter("access_log_dropped_total",
 		"Access log lines left out because there were too many a second."))
 	m.upstreamRequests = f.NewCounterVec(counter("upstream_requests_total",
