@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// newDrain starts a gate with a drain of its own. The gate beside it, which it
-// is made from, has a short one.
-func newDrain(t *testing.T, setting string) *driven {
+// newDrain starts a gate with a drain of its own, and what edit makes of the
+// file. The gate beside it, which it is made from, has a short one.
+func newDrain(t *testing.T, edit func(string) string, setting string) *driven {
 	t.Helper()
-	d := newDriven(t, nil, func(f *fixture) {
+	d := newDriven(t, edit, func(f *fixture) {
 		f.rewrite("drain: {delay: 0s, timeout: 1s}", "drain: "+setting)
 		file, err := f.gateway.app.load(f.gateway.path)
 		if err != nil {
@@ -80,7 +80,7 @@ func (d *driven) openRequest() *http.Request {
 }
 
 func TestDrainKeepsServing(t *testing.T) {
-	d := newDrain(t, "{delay: 10m, timeout: 1h}")
+	d := newDrain(t, nil, "{delay: 10m, timeout: 1h}")
 	if r := d.do("GET", "/open/x"); r.StatusCode != http.StatusOK || r.Close {
 		t.Fatalf("before: %d, close %v", r.StatusCode, r.Close)
 	}
@@ -105,7 +105,7 @@ func TestDrainKeepsServing(t *testing.T) {
 }
 
 func TestDrainFinishesRequests(t *testing.T) {
-	d := newDrain(t, "{delay: 0s, timeout: 1h}")
+	d := newDrain(t, nil, "{delay: 0s, timeout: 1h}")
 	p := d.hold()
 	d.signals <- syscall.SIGTERM
 	eventually(t, "no new connections", func() bool {
@@ -124,7 +124,7 @@ func TestDrainFinishesRequests(t *testing.T) {
 }
 
 func TestDrainSecondSignalCutsRequests(t *testing.T) {
-	d := newDrain(t, "{delay: 0s, timeout: 1h}")
+	d := newDrain(t, nil, "{delay: 0s, timeout: 1h}")
 	p := d.hold()
 	d.signals <- syscall.SIGTERM
 	d.untilUnready()
@@ -136,7 +136,7 @@ func TestDrainSecondSignalCutsRequests(t *testing.T) {
 }
 
 func TestDrainTimeout(t *testing.T) {
-	d := newDrain(t, "{delay: 0s, timeout: 10ms}")
+	d := newDrain(t, nil, "{delay: 0s, timeout: 10ms}")
 	p := d.hold()
 	d.signals <- syscall.SIGTERM
 	d.wantEnd()
@@ -148,7 +148,7 @@ func TestDrainTimeout(t *testing.T) {
 // TestDrainPage: /drain holds the kubelet back for the delay.
 func TestDrainPage(t *testing.T) {
 	const delay = 200 * time.Millisecond
-	d := newDrain(t, "{delay: 200ms, timeout: 1h}")
+	d := newDrain(t, nil, "{delay: 200ms, timeout: 1h}")
 	begun := time.Now()
 	if r := d.ask("GET", "/drain"); r.StatusCode != http.StatusOK || r.body != "draining\n" {
 		t.Errorf("%d %q", r.StatusCode, r.body)
@@ -166,7 +166,7 @@ func TestDrainPage(t *testing.T) {
 
 // TestDrainPageLooksUnreadyAtOnce: not only when it returns.
 func TestDrainPageLooksUnreadyAtOnce(t *testing.T) {
-	d := newDrain(t, "{delay: 10m, timeout: 1h}")
+	d := newDrain(t, nil, "{delay: 10m, timeout: 1h}")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	returned := make(chan error, 1)
@@ -193,7 +193,7 @@ func TestDrainPageLooksUnreadyAtOnce(t *testing.T) {
 
 // TestDrainPageCounts: time spent unready before the signal is not spent again.
 func TestDrainPageCounts(t *testing.T) {
-	d := newDrain(t, "{delay: 10m, timeout: 1h}")
+	d := newDrain(t, nil, "{delay: 10m, timeout: 1h}")
 	since := time.Now().Add(-10 * time.Minute) // when /drain was first asked
 	d.gateway.draining.Store(&since)
 	if r := d.ask("GET", "/drain"); r.StatusCode != http.StatusOK {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -164,6 +166,7 @@ func threatH75(t *testing.T) {
 	if err != nil || kind != frameSettings || promised[3] != 100 || promised[5] > 16<<10 || promised[4] != 64<<10 {
 		t.Errorf("the gate promises %v, %v", promised, err)
 	}
+	t.Run("HPACK", w.bomb)
 	for name, flood := range map[string]func(c *http2Client, i uint32){
 		"rapid reset": func(c *http2Client, i uint32) {
 			c.headers(2*i+1, w.pseudo("GET", "/any/x"), true)
@@ -194,6 +197,31 @@ func threatH75(t *testing.T) {
 			}
 			_ = c.Close()
 		})
+	}
+}
+
+// bomb has HPACK repeat a field of 4,000 octets from its table, an octet each
+// time: 48 MB in a frame of 16 KiB.
+func (w *wire) bomb(t *testing.T) {
+	c := w.http2Client(t)
+	c.headers(1, w.pseudo("GET", "/any/x"), true)
+	if got := c.outcome(1); got != "200" {
+		t.Fatal(got)
+	}
+	block := append(fieldBlock(w.pseudo("GET", "/any/x")), 0x40, 3, 'x', '-', 'a', 127, 161, 30) // the length is 4,000
+	block = append(block, bytes.Repeat([]byte("a"), 4000)...)
+	block = append(block, bytes.Repeat([]byte{0x80 | 62}, 12_000-len(block)+4000)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	w.untouchedOctets(t, func() {
+		c.frame(frameHeaders, flagEnd|flagWhole, 3, block)
+		if got := c.outcome(3); got != "431" {
+			t.Errorf("answered %s", got)
+		}
+	})
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 { // of 3 MiB, without the bound
+		t.Errorf("%d octets made the gate allocate %d", len(block), n)
 	}
 }
 

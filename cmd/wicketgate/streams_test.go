@@ -172,15 +172,7 @@ func TestCallsEndWithTheirToken(t *testing.T) {
 }
 
 func TestDrainEndsStreams(t *testing.T) {
-	d := newDriven(t, withWebSocket(""), func(f *fixture) {
-		f.rewrite("drain: {delay: 0s, timeout: 1s}", "drain: {delay: 0s, timeout: 100ms}")
-		file, err := f.gateway.app.load(f.gateway.path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.gateway.file = file
-	})
-	d.untilReady()
+	d := newDrain(t, withWebSocket(""), "{delay: 0s, timeout: 100ms}")
 	wsUpstream(d.fixture)
 	raw := d.AT(nil)
 	ws := d.shake(t, "/ws/1", "Authorization", "Bearer "+raw)
@@ -196,15 +188,7 @@ func TestDrainEndsStreams(t *testing.T) {
 
 // A second signal does not wait for anybody to say goodbye.
 func TestDrainSecondSignalCutsTunnels(t *testing.T) {
-	d := newDriven(t, withWebSocket(""), func(f *fixture) {
-		f.rewrite("drain: {delay: 0s, timeout: 1s}", "drain: {delay: 0s, timeout: 1h}")
-		file, err := f.gateway.app.load(f.gateway.path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.gateway.file = file
-	})
-	d.untilReady()
+	d := newDrain(t, withWebSocket(""), "{delay: 0s, timeout: 1h}")
 	wsUpstream(d.fixture)
 	ws := d.shake(t, "/ws/1", "Authorization", "Bearer "+d.AT(nil))
 	ws.wantStatus(t, http.StatusSwitchingProtocols)
