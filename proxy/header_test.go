@@ -19,11 +19,13 @@ var (
 	}
 	forwardingNames = []string{
 		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix",
-		"X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Server", "X-Forwarded-User", "X-Real-IP", "True-Client-IP",
-		"CF-Connecting-IP", "X-Client-IP", "X-Original-URL", "X-Original-URI", "X-Original-Method", "X-Original-Host",
-		"X-Rewrite-URL", "X-Envoy-Original-Path", "X-Envoy-External-Address", "X-Skipper-Proxy",
+		"X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Server", "X-Real-IP", "True-Client-IP",
+		"CF-Connecting-IP", "X-Client-IP", "X-Original-Host", "X-Original-For",
+		"X-Envoy-Original-Path", "X-Envoy-External-Address", "X-Skipper-Proxy",
 	}
 	forbiddenNames = []string{
+		"X-Original-URL", "X-Original-URI", "X-Original-Method", "X-Rewrite-URL", "X-Rewrite-URI", "X-Forwarded-User",
+		"X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
 		"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "Proxy", "Proxy-Authorization", "HTTP2-Settings",
 		"DPoP", "Upgrade", "Trailer", "X-SSL-Cert", "X-SSL-Client-Cert", "X-SSL-Client-Verify", "SSL-Client-Cert",
 		"SSL-Client-Verify", "SSL-Client-S-DN", "X-Client-Cert", "X-Client-Cert-Chain", "Client-Cert", "Client-Cert-Chain",

@@ -19,7 +19,7 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 		p = ex.table.Trusted.Trace(r.Header, p.Client)
 	}
 	ex.path = &p
-	if _, ok := NormalHost(p.Host); !ok {
+	if host, ok := NormalHost(p.Host); !ok || ex.table.isOfAnother(host, ex.gate) {
 		p.Host = ""
 	}
 	switch p.Proto = strings.ToLower(p.Proto); p.Proto {
@@ -28,6 +28,21 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 		p.Proto = ""
 	}
 	return &p
+}
+
+// isOfAnother tells whether a normalised host is that of another resource than
+// g's. An upstream of both might serve that one, for a token that is for g.
+func (t *Table) isOfAnother(host string, g *Gate) (other bool) {
+	for _, s := range t.Sites {
+		switch s.Hosts[host] {
+		case nil:
+		case g:
+			return false
+		default:
+			other = true
+		}
+	}
+	return other
 }
 
 // introduce says who asks and through whom: X-Forwarded-*, Forwarded (RFC

@@ -24,6 +24,11 @@ var exact = map[string]class{
 	"x-client-ip": forwarding, "x-cluster-client-ip": forwarding, "fastly-client-ip": forwarding, "x-skipper-proxy": forwarding,
 	"client-cert": forbidden, "client-cert-chain": forbidden, "x-forwarded-client-cert": forbidden, "ssl-client-cert": forbidden,
 	"x-http-method-override": forbidden, "x-http-method": forbidden, "x-method-override": forbidden,
+	// Balancers let these through as clients wrote them: what some frameworks
+	// take for the target, others for the caller.
+	"x-original-url": forbidden, "x-original-uri": forbidden, "x-original-method": forbidden, "x-rewrite-url": forbidden, "x-rewrite-uri": forbidden,
+	"x-forwarded-user": forbidden, "x-forwarded-email": forbidden, "x-forwarded-groups": forbidden,
+	"x-forwarded-preferred-username": forbidden, "x-forwarded-access-token": forbidden,
 	"proxy": forbidden, "proxy-authorization": forbidden, "http2-settings": forbidden, "dpop": forbidden,
 	"upgrade": forbidden, "trailer": forbidden,
 	"authorization": owned, "host": owned, "content-length": owned, "content-type": owned, "transfer-encoding": owned,

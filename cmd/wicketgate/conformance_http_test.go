@@ -488,6 +488,10 @@ func testHTTP21(t *testing.T) {
 		wantSeen(t, f, "X-Forwarded-Host", "evil")
 		wantSeen(t, f, "X-Forwarded-Proto", "https")
 		wantSeen(t, f, "X-Real-IP", "6.6.6.6")
+		wantSeen(t, f, "X-Forwarded-Prefix", "/evil")
+		for _, name := range []string{"X-Original-URL", "X-Rewrite-URL"} { // the proxy may have let them through
+			wantSeen(t, f, name)
+		}
 	})
 }
 

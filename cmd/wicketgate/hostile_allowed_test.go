@@ -208,7 +208,7 @@ func TestPathsGuide(t *testing.T) {
 			command(t, "check", "--config", path, "--urls", list).want(t, code)
 		}
 	}
-	if said != 7 {
+	if said != 12 {
 		t.Errorf("%d paths", said)
 	}
 }
