@@ -97,3 +97,46 @@ func letAll(t *testing.T, upstream string, before func(*http.Request)) http.Hand
 		door.ServeHTTP(w, r)
 	})
 }
+
+// A form that was read whole leaves nothing to hang up on: a deadline then
+// would end the watch over the client, and with it the context of every
+// request that follows on the connection.
+func TestRefusedFormKeepsConnection(t *testing.T) {
+	set, err := policy.Compile(nil, policy.Resource{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gates := &Switch{}
+	gates.Set(&Table{Limits: DefaultLimits, Sites: map[string]*Site{"": {Only: &Gate{Policy: set, Sources: Sources{Body: true}}}}})
+	door := NewReverse(ReverseOptions{Switch: gates})
+	requests := 0
+	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; r.Context().Err() != nil {
+			t.Errorf("request %d: %v", requests, r.Context().Err())
+		}
+		door.ServeHTTP(w, r)
+	}))
+	defer gate.Close()
+	conn, err := net.Dial("tcp", gate.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReader(conn)
+	for range 20 {
+		if _, err := io.WriteString(conn, "POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=b"); err != nil {
+			t.Fatal(err)
+		}
+		var resp *http.Response
+		for resp == nil || resp.StatusCode == http.StatusContinue {
+			if resp, err = http.ReadResponse(in, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK || resp.Close {
+			t.Fatalf("%d, close %t", resp.StatusCode, resp.Close)
+		}
+	}
+}

@@ -57,7 +57,7 @@ func (ex *exchange) takeForm(w http.ResponseWriter, r *http.Request) *token.Erro
 		ex.body = io.MultiReader(bytes.NewReader(text), r.Body)
 		return nil
 	}
-	ex.body = bytes.NewReader(text)
+	ex.body, ex.taken = bytes.NewReader(text), true
 	if isASCII(text) {
 		ex.request.Form = string(text)
 	}
