@@ -11,11 +11,8 @@ import (
 // the body, which it does to keep the connection. Who was answered early is
 // waited for no longer; the answer has said that the connection closes. Who was
 // told to hold the body back, and never to go on, will not send it.
-//
-// A deadline must not be set where the connection is used again: once the body
-// has ended, net/http reads ahead, and an error there ends all requests to come.
 func (ex *exchange) hangUp(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 1 || r.ContentLength == 0 || ex.taken {
+	if r.ProtoMajor != 1 || r.ContentLength == 0 {
 		return
 	}
 	if ex.content != nil {
@@ -23,6 +20,9 @@ func (ex *exchange) hangUp(w http.ResponseWriter, r *http.Request) {
 			ex.content.Cut()
 			closeByHalves(ex.writer.ResponseWriter)
 		}
+		return
+	}
+	if ex.taken { // net/http watches the client by now: a deadline would cancel what follows on the connection
 		return
 	}
 	wait := ex.bounds().BodyStall
@@ -42,10 +42,14 @@ func closeByHalves(w http.ResponseWriter) {
 }
 
 // answersEarly reports whether part of the body is still to come when the
-// answer begins. Over HTTP/1 the connection must not outlive it: what comes
-// could be taken for a request.
+// answer begins, or came in the moment in which it was given up. Over HTTP/1 the connection must not outlive it: what comes
+// could be taken for a request. Nor must it where the context has ended: it is
+// that of the connection, and every request to come would find itself ended too.
 func (ex *exchange) answersEarly(r *http.Request) bool {
-	return r.ProtoMajor == 1 && ex.content != nil && !ex.content.Whole()
+	if r.ProtoMajor != 1 {
+		return false
+	}
+	return r.Context().Err() != nil || ex.content != nil && (!ex.content.Whole() || ex.content.Stalled())
 }
 
 // bounds are those in force for the exchange.

@@ -97,7 +97,7 @@ type exchange struct {
 	content  *bound.Body  // once it is forwarded
 	trace    *token.Trace // nil but in explain
 	body     io.Reader    // what was read ahead of it, and its rest; nil when nothing was
-	taken    bool         // nothing of the client's body is left
+	taken    bool         // all of it was read ahead
 	outcome  Outcome
 
 	interaction string // the value of HeaderInteraction, or empty

@@ -45,8 +45,14 @@ func (b *Body) Stalled() bool { return b.stalled.Load() }
 // TooLarge reports whether it was cut because it is larger than allowed.
 func (b *Body) TooLarge() bool { return b.tooLarge.Load() }
 
-// Read implements io.Reader. Only time spent waiting for the client counts.
+// Read implements io.Reader. Only time spent waiting for the client counts. Who
+// has read to the end finds the end there for good: net/http's client asks once
+// more when the upstream has all, and net/http's server has closed the body by
+// then if the answer was quick. An error would cost the answer its connection.
 func (b *Body) Read(p []byte) (int, error) {
+	if b.whole.Load() {
+		return 0, io.EOF
+	}
 	b.begin()
 	n, err := b.ReadCloser.Read(p)
 	b.end()
