@@ -42,6 +42,9 @@ func TestCompileComplains(t *testing.T) {
 		{"escape", []Options{{Path: "/%61"}}, []string{"routes[0].path: the segment %61 matches no request"}},
 		{"backslash", []Options{{Path: `/a\b`}}, []string{`routes[0].path: the segment a\b matches no request`}},
 		{"dot", []Options{{Path: "/a/./b"}}, []string{"routes[0].path: the segment . matches no request"}},
+		{"dot at the end", []Options{{Path: "/a./b"}}, []string{"routes[0].path: the segment a. matches no request"}},
+		{"space at the end", []Options{{Path: "/a "}}, []string{"routes[0].path: the segment a  matches no request"}},
+		{"space in front", []Options{{Path: "/ a/b"}}, []string{"routes[0].path: the segment  a matches no request"}},
 		{"dots", []Options{{Path: "/.."}}, []string{"routes[0].path: the segment .. matches no request"}},
 
 		{"prefix of another path", []Options{{Path: "/a/**", StripPrefix: "/b"}}, []string{"routes[0].strip_prefix:"}},

@@ -157,6 +157,7 @@ var borne = []struct {
 			// Windows, and matchers that trim segments.
 			"/admin.": OtherRoute, "/admin%20": OtherRoute, "/%20admin": OtherRoute, "/admin%20./": OtherRoute, "/admin.%20..": OtherRoute, "/admin%20;x": OtherRoute,
 			"/admin./;x": OtherRoute, "/host./x": OtherRoute, "/host.%2fx": OtherRoute, "/host%20": OtherRoute, "/of/%20": OtherRoute, "/admin.%3Fx": OtherRoute,
+			"/of%20;v/1": OtherRoute, "/%20/admin": OtherRoute,
 			"/..%20/x": DotSegment, "/a/%20..": DotSegment, "/a/.%20./x": DotSegment, "/a%2f..%20": DotSegment,
 		},
 	},
