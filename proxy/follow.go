@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -48,9 +49,11 @@ func (u *Upstreams) Follow(ctx context.Context) {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
+		var all sync.WaitGroup // a name that nobody answers for holds no other up
 		for _, c := range u.named() {
-			c.follow(ctx, u.lookup, u.unasked)
+			all.Go(func() { c.follow(ctx, u.lookup, u.unasked) })
 		}
+		all.Wait()
 		select {
 		case <-ctx.Done():
 			return

@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +68,44 @@ func TestFollow(t *testing.T) {
 			if replaced := up.connections.current.Load() != before; replaced != step.replaced {
 				t.Errorf("%s: replaced %t", step.name, replaced)
 			}
+		}
+	})
+}
+
+// Names that nobody answers for do not keep the gate from following others.
+func TestFollowBesideSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := NewUpstreams()
+		var moved atomic.Bool
+		u.lookup = func(ctx context.Context, host string) ([]string, error) {
+			switch {
+			case host != "app.example":
+				<-ctx.Done()
+				return nil, ctx.Err()
+			case moved.Load():
+				return []string{"192.0.2.2"}, nil
+			}
+			return []string{"192.0.2.1"}, nil
+		}
+		up, err := u.Open("http://app.example:3000", DefaultTimeouts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20 {
+			if _, err := u.Open(fmt.Sprintf("http://silent%d.example", i), DefaultTimeouts); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go u.Follow(ctx)
+		synctest.Wait()
+		before := up.connections.current.Load()
+		moved.Store(true)
+		time.Sleep(2*followEvery + followWithin)
+		synctest.Wait()
+		if up.connections.current.Load() == before {
+			t.Error("an upstream that moved is not followed")
 		}
 	})
 }

@@ -242,10 +242,8 @@ func (s *servers) shutdown(delay, timeout time.Duration, signals <-chan os.Signa
 	wait(ctx, delay)
 	deadline, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
-	var ended sync.WaitGroup
-	ended.Go(func() { _ = s.streams.Wait(deadline) }) // no server knows of tunnels
 	s.finish(deadline)
-	ended.Wait()
+	_ = s.streams.Wait(deadline) // no server knows of tunnels, and the last may have begun just now
 	if deadline.Err() != nil {
 		s.cutOff(ctx)
 	}

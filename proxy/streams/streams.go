@@ -51,7 +51,7 @@ type Set struct {
 	mu    sync.Mutex // guards all below
 	open  map[*Stream]struct{}
 	room  int             // tunnels, those included whose handshake is not answered yet
-	empty []chan struct{} // closed when open is
+	empty []chan struct{} // closed when there are none of both
 }
 
 // NewSet makes an empty set.
@@ -76,10 +76,11 @@ func (s *Set) Close() {
 	}
 }
 
-// Wait returns when there are no streams, or with the error of ctx.
+// Wait returns when there are no streams, and no tunnels whose handshake is not
+// answered yet, or with the error of ctx.
 func (s *Set) Wait(ctx context.Context) error {
 	s.mu.Lock()
-	if len(s.open) == 0 {
+	if len(s.open) == 0 && s.room == 0 {
 		s.mu.Unlock()
 		return nil
 	}
@@ -121,6 +122,18 @@ func (s *Set) LeaveRoom() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.room--
+	s.tell()
+}
+
+// tell wakes those who wait for the end of all. It is called with the lock held.
+func (s *Set) tell() {
+	if len(s.open) > 0 || s.room > 0 {
+		return
+	}
+	for _, waiting := range s.empty {
+		close(waiting)
+	}
+	s.empty = nil
 }
 
 // Options say how a stream ends.
@@ -230,12 +243,7 @@ func (one *Stream) Done() {
 	s := one.set
 	s.mu.Lock()
 	delete(s.open, one)
-	if len(s.open) == 0 {
-		for _, waiting := range s.empty {
-			close(waiting)
-		}
-		s.empty = nil
-	}
+	s.tell()
 	s.mu.Unlock()
 	if s.hooks.Ended != nil {
 		s.hooks.Ended(one.options.Kind, ending)

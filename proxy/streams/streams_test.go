@@ -135,6 +135,28 @@ func TestSetWaits(t *testing.T) {
 	})
 }
 
+// A tunnel whose handshake is under way is known to no server once it begins:
+// who waits for the end of all has to wait for it too.
+func TestSetWaitsForHandshakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNoted()
+		n.TakeRoom(0)
+		over := make(chan error, 1)
+		go func() { over <- n.Wait(t.Context()) }()
+		synctest.Wait()
+		one := n.begin(Options{})
+		one.Done()
+		synctest.Wait()
+		if len(over) > 0 {
+			t.Error("a handshake was not waited for")
+		}
+		n.LeaveRoom()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestRoom(t *testing.T) {
 	s := NewSet(Hooks{})
 	for i, want := range []bool{true, true, false} {
