@@ -75,15 +75,16 @@ func (t *Tunnel) Run(idle time.Duration, quiet func()) int64 {
 	return t.down.octets
 }
 
-// copy carries one direction to its end. An end in good order is passed on and
-// leaves the other direction a while; any other ends both.
+// copy carries one direction to its end. One in good order is passed on and
+// leaves the other direction a while, any other ends both.
 func (t *Tunnel) copy(h *half, from io.Reader, early []byte) {
-	err := h.write(early)
+	refused := h.write(early)
+	err := refused
 	buffer := make([]byte, smallBuffer)
 	for err == nil {
 		var n int
 		if n, err = from.Read(buffer); n > 0 {
-			if refused := h.write(buffer[:n]); refused != nil {
+			if refused = h.write(buffer[:n]); refused != nil {
 				err = refused
 			}
 			t.moved.Store(int64(time.Since(t.began)))
@@ -94,7 +95,12 @@ func (t *Tunnel) copy(h *half, from io.Reader, early []byte) {
 	}
 	switch {
 	case errors.Is(err, errGoodbye):
-	case errors.Is(err, io.EOF) && h.finish():
+	case refused != nil:
+		// What a side said before it went is still to be read in the other direction,
+		// and closing one side before it has been read out could lose it there too.
+		t.hurry()
+		_, _ = io.Copy(io.Discard, from)
+	case (errors.Is(err, io.EOF) || t.ending()) && h.finish():
 		t.hurry()
 	default:
 		t.Close()
@@ -130,6 +136,13 @@ func (t *Tunnel) hurry() {
 	if t.grace == nil && !t.over {
 		t.grace = time.AfterFunc(Grace, t.Close)
 	}
+}
+
+// ending reports whether Grace runs.
+func (t *Tunnel) ending() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.grace != nil
 }
 
 // End tells both sides goodbye, each as soon as the frame on its way to it has

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,4 +197,54 @@ func TestPanicComesToTheCaller(t *testing.T) {
 		}
 	}()
 	New(gate, nil, broken{upstream}).Run(0, nil)
+}
+
+// leaving is an upstream that said its last before it went: it takes nothing
+// any more, and what it said is read after that was noticed.
+type leaving struct {
+	net.Conn
+	noticed chan struct{}
+	said    io.Reader
+}
+
+func (l *leaving) Write([]byte) (int, error) {
+	close(l.noticed)
+	return 0, syscall.EPIPE
+}
+
+func (l *leaving) Read(p []byte) (int, error) {
+	<-l.noticed
+	n, err := l.said.Read(p)
+	if err == io.EOF {
+		err = syscall.ECONNRESET
+	}
+	return n, err
+}
+
+// The last words of a side that has gone reach the other, which goes on talking
+// for a while.
+func TestLastWords(t *testing.T) { synctest.Test(t, lastWords) }
+
+func lastWords(t *testing.T) {
+	client, gate := net.Pipe()
+	behind, _ := net.Pipe()
+	words := frame(opcodeClose, 2, false)
+	ended := make(chan int64)
+	go func() {
+		ended <- New(gate, nil, &leaving{behind, make(chan struct{}), bytes.NewReader(words)}).Run(0, nil)
+	}()
+	go func() {
+		for { // until it is closed
+			if _, err := client.Write(frame(2, 4<<10, true)); err != nil {
+				return
+			}
+		}
+	}()
+	got := make([]byte, len(words))
+	if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, words) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if n := <-ended; n != int64(len(words)) {
+		t.Errorf("%d octets", n)
+	}
 }
