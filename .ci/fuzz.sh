@@ -12,12 +12,21 @@ if [ -z "$targets" ]; then
 	exit 1
 fi
 
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 count=0
 while read -r package name; do
 	echo "--- $package $name ($time)"
 	# Making an interesting input smaller takes up to a minute unless told otherwise,
 	# in which nothing else is tried.
-	go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 1s "$package" </dev/null
+	if ! go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 1s "$package" </dev/null 2>&1 | tee "$log"; then
+		# When time is up while a worker is busy, go test sometimes takes that for a
+		# fault of the target. A real one names its input.
+		if ! grep -qx '    context deadline exceeded' "$log" || grep -qE 'Failing input|seed#|hung or terminated|panic:' "$log"; then
+			exit 1
+		fi
+		echo "not a fault: time was up"
+	fi
 	count=$((count + 1))
 done <<<"$targets"
 echo "$count fuzz targets, no crash"
