@@ -9,17 +9,11 @@ import (
 	"github.com/wicketgate/wicketgate/proxy/quiet"
 )
 
-// send asks the upstream.
+// send asks the upstream. It looks at the connection that a request gets before
+// anything is written to it. One that is no good any more mostly costs the request
+// nothing then: as long as its body was not touched, another connection can have
+// it, whatever the method.
 func (u *Upstream) send(r *http.Request) (*http.Response, error) {
-	u.prepare(r)
-	return u.connections.current.Load().RoundTrip(r)
-}
-
-// prepare looks at the connection that a request gets before anything is written
-// to it. One that is no good any more mostly costs the request nothing then: as
-// long as its body was not touched, another connection can have it, whatever the
-// method.
-func (u *Upstream) prepare(r *http.Request) {
 	// It is httputil's, made for this request, and not looked at yet.
 	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn == nil {
 		trace.GotConn = quiet.Got
@@ -27,6 +21,7 @@ func (u *Upstream) prepare(r *http.Request) {
 	if u.plain && r.Body != nil && r.Body != http.NoBody {
 		r.GetBody = noSecondBody
 	}
+	return u.connections.current.Load().RoundTrip(r)
 }
 
 var errNoSecondBody = errors.New("the request's body was begun and cannot be sent again")

@@ -34,7 +34,7 @@ type Upstream struct {
 
 	scheme, host, base string
 	connections        *connections
-	plain              bool // HTTP/1.1 without TLS: see prepare
+	plain              bool // HTTP/1.1 without TLS: see send
 }
 
 // Upstreams keeps the connections to upstreams over reloads.

@@ -272,10 +272,10 @@ func (s *servers) cutOff(ctx context.Context) {
 	last, stop := context.WithTimeout(ctx, lastOctets)
 	defer stop()
 	s.finish(last) // a stream is counted out before its end is written
+	if ended > 0 { // what a stream ends with is written once its handler is done
+		s.finish(grace)
+	}
 	for _, one := range s.traffic {
-		if ended > 0 { // what a stream ends with is written once its handler is done
-			_ = one.http.Shutdown(grace)
-		}
 		_ = one.http.Close()
 	}
 }

@@ -3,7 +3,6 @@ package faults
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -63,39 +62,22 @@ func newStand(t *testing.T, upstream, more string, under ...string) *stand {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = issuer.Close() })
-	listen, errA := process.FreeAddress()
-	admin, errB := process.FreeAddress()
-	raw, errC := issuer.Mint(devissuer.Token{})
-	if err := errors.Join(errA, errB, errC); err != nil {
-		t.Fatal(err)
-	}
-	s := &stand{t: t, log: &process.Log{}, url: "http://" + listen, admin: "http://" + admin, name: upstream, token: raw}
-	s.gate, err = process.Start(process.Options{
-		Program: program, Dir: t.TempDir(), Admin: admin, Log: s.log, Under: under,
-		Config: fmt.Sprintf(configuration, listen, admin, issuer.Identifier(), upstream, more),
-	})
+	raw, err := issuer.Mint(devissuer.Token{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	listen, admin := process.Free(t), process.Free(t)
+	s := &stand{t: t, log: &process.Log{}, url: "http://" + listen, admin: "http://" + admin, name: upstream, token: raw}
+	s.gate = process.Serve(t, process.Options{
+		Program: program, Dir: t.TempDir(), Admin: admin, Log: s.log, Under: under,
+		Config: fmt.Sprintf(configuration, listen, admin, issuer.Identifier(), upstream, more),
+	})
 	s.h1 = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512}}
 	streams := &http.Transport{Protocols: new(http.Protocols)}
 	streams.Protocols.SetUnencryptedHTTP2(true)
 	s.h2 = &http.Client{Timeout: 20 * time.Second, Transport: streams}
-	t.Cleanup(func() {
-		s.h1.CloseIdleConnections()
-		s.h2.CloseIdleConnections()
-		if err := s.gate.Stop(20 * time.Second); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(s.log.String())
-		}
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := s.gate.Ready(ctx); err != nil {
-		t.Fatalf("%v\n%s", err, s.log)
-	}
+	t.Cleanup(s.h1.CloseIdleConnections)
+	t.Cleanup(s.h2.CloseIdleConnections)
 	return s
 }
 

@@ -56,7 +56,7 @@ func startGate(t *testing.T) *gate {
 	g := &gate{issuer: startIssuer(t), gone: startIssuer(t), service: newEchoService()}
 	service := ""
 	service, g.stopService = startService(t, g.service)
-	g.address, g.admin = free(t), free(t)
+	g.address, g.admin = process.Free(t), process.Free(t)
 	if err := g.gone.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,16 +96,6 @@ func startIssuer(t *testing.T) *devissuer.Running {
 	return issuer
 }
 
-// free is an address that nobody listens at.
-func free(t *testing.T) string {
-	t.Helper()
-	address, err := process.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
-
 // program is the built gate, the same for all tests.
 var program string
 
@@ -118,19 +108,7 @@ func TestMain(m *testing.M) {
 // that failed.
 func run(t *testing.T, address, config string, env ...string) (stop func()) {
 	t.Helper()
-	log := new(process.Log)
-	g, err := process.Start(process.Options{Program: program, Dir: t.TempDir(), Config: config, Log: log, Env: env})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Stop(10 * time.Second); err != nil {
-			t.Errorf("the gate ended with %v", err)
-		}
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
+	g := process.Serve(t, process.Options{Program: program, Dir: t.TempDir(), Config: config, Env: env})
 	untilServing(t, address)
 	return func() { g.Signal(syscall.SIGTERM) }
 }

@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 // interopConfiguration has one API behind two kinds of upstream, told apart by
@@ -160,7 +161,7 @@ func startPassages(t *testing.T) (map[string]passage, *devissuer.Running) {
 	secure, secureState := startInteropServer(t, grpc.Creds(credentials.NewServerTLSFromCert(&certificate.pair)))
 	all := make(map[string]passage)
 	for in, tlsKey := range map[string]string{"h2c": "", "TLS": fmt.Sprintf("tls: {cert_file: %q, key_file: %q}", certificate.certFile, certificate.keyFile)} {
-		address, admin := free(t), free(t)
+		address, admin := process.Free(t), process.Free(t)
 		run(t, address, fmt.Sprintf(interopConfiguration, address, admin, issuer.Identifier(), plain, secure, tlsKey), "SSL_CERT_FILE="+certificate.certFile)
 		creds := insecure.NewCredentials()
 		if tlsKey != "" {

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 const wireConfiguration = `version: 1
@@ -133,7 +135,7 @@ type wire struct {
 
 func startWire(t *testing.T, handler http.HandlerFunc) *wire {
 	t.Helper()
-	w := &wire{gate: &gate{issuer: startIssuer(t), gone: startIssuer(t), address: free(t), admin: free(t)}, seen: make(chan *http.Request, 16)}
+	w := &wire{gate: &gate{issuer: startIssuer(t), gone: startIssuer(t), address: process.Free(t), admin: process.Free(t)}, seen: make(chan *http.Request, 16)}
 	if err := w.gone.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package streams
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 	"github.com/wicketgate/wicketgate/internal/process"
@@ -51,32 +49,16 @@ func startGate(t *testing.T) *gate {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = issuer.Close() })
-	dir, log := t.TempDir(), new(process.Log)
-	address, admin := free(t), free(t)
+	dir := t.TempDir()
+	address, admin := process.Free(t), process.Free(t)
 	g := &gate{url: "http://" + address, denied: filepath.Join(dir, "denied.jsonl"), issuer: issuer}
 	if err := os.WriteFile(g.denied, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g.child, err = process.Start(process.Options{
-		Program: program, Dir: dir, Admin: admin, Log: log,
+	g.child = process.Serve(t, process.Options{
+		Program: program, Dir: dir, Admin: admin,
 		Config: fmt.Sprintf(configuration, address, admin, issuer.Identifier(), startNode(t), g.denied),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.child.Stop(10 * time.Second); err != nil {
-			t.Errorf("the gate ended with %v", err)
-		}
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
-	if err := g.child.Ready(ctx); err != nil {
-		t.Fatal(err)
-	}
 	return g
 }
 
@@ -101,15 +83,6 @@ func startNode(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(port)
-}
-
-func free(t *testing.T) string {
-	t.Helper()
-	address, err := process.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
 }
 
 func (g *gate) bearer(t *testing.T, claims map[string]any) string {

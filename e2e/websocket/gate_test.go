@@ -64,7 +64,7 @@ func startGate(t *testing.T) *gate {
 	}
 	t.Cleanup(func() { _ = issuer.Close() })
 	dir := t.TempDir()
-	g := &gate{issuer: issuer, address: free(t), denied: filepath.Join(dir, "denied.jsonl"), closed: make(chan websocket.StatusCode, 64), conns: make(chan *recording, 64)}
+	g := &gate{issuer: issuer, address: process.Free(t), denied: filepath.Join(dir, "denied.jsonl"), closed: make(chan websocket.StatusCode, 64), conns: make(chan *recording, 64)}
 	if err := os.WriteFile(g.denied, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -75,38 +75,13 @@ func startGate(t *testing.T) *gate {
 	}
 	service.Start()
 	t.Cleanup(service.Close)
-	log, admin := new(process.Log), free(t)
-	p, err := process.Start(process.Options{
-		Program: program, Dir: dir, Admin: admin, Log: log,
+	admin := process.Free(t)
+	p := process.Serve(t, process.Options{
+		Program: program, Dir: dir, Admin: admin,
 		Config: fmt.Sprintf(configuration, g.address, admin, issuer.Identifier(), service.URL, g.denied),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	g.stop = func() { p.Signal(syscall.SIGTERM) }
-	t.Cleanup(func() {
-		if err := p.Stop(10 * time.Second); err != nil {
-			t.Errorf("the gate ended with %v", err)
-		}
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
-	if err := p.Ready(ctx); err != nil {
-		t.Fatal(err)
-	}
 	return g
-}
-
-func free(t *testing.T) string {
-	t.Helper()
-	address, err := process.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
 }
 
 // recording is a connection whose octets are kept, both ways.
