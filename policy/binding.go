@@ -13,7 +13,7 @@ import (
 //
 // An mtls route serves both schemes all the same: a token that is bound to a
 // certificate and to a key comes under DPoP.
-func checkBinding(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkBinding(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	enough, b := true, p.Binding
 	switch r.Binding {
 	case AnyBinding:
@@ -33,7 +33,7 @@ func checkBinding(r *Route, p *token.Principal, _ time.Time) *token.Error {
 // wantedBindings says what would do, by the route's binding.
 var wantedBindings = map[Binding][]string{DPoPBinding: {"dpop"}, MTLSBinding: {"mtls"}, BoundBinding: {"dpop", "mtls"}}
 
-func noteBinding(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteBinding(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	trace.Text(token.ReasonBinding, cmp.Or(p.Binding.String(), "none"))
 	trace.Want(wantedBindings[r.Binding])
 }

@@ -10,7 +10,7 @@ import (
 // the route's details asks for (RFC 9396 section 2). A token whose claim is
 // malformed is no good token (section 9.1); one without it, or with elements
 // of other types only, is a good one that does not suffice.
-func checkDetails(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkDetails(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	v, found := p.Lookup("authorization_details")
 	if found && !areDetails(v) {
 		return token.Refuse(token.InvalidToken, token.ReasonClaim)
@@ -25,7 +25,7 @@ func checkDetails(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return forbid(token.ReasonDetails)
 }
 
-func noteDetails(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteDetails(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	v, found := p.Lookup("authorization_details")
 	reason := token.ReasonDetails
 	if found && !areDetails(v) {

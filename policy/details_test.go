@@ -175,7 +175,7 @@ func FuzzDetails(f *testing.F) {
 			Privileges: strings.Fields(privileges), Identifier: identifier,
 		}}
 		resource := Resource{Identifiers: []string{"r"}}
-		got, want := answerOf(routeOf(t, Options{Details: details}, resource).Authorize(p, t0)), naive(t, details, resource.Identifiers, value)
+		got, want := answerOf(routeOf(t, Options{Details: details}, resource).Authorize(&Request{}, p, t0)), naive(t, details, resource.Identifiers, value)
 		if got != want {
 			t.Errorf("%s by %+v: got %q, want %q", value, details, got, want)
 		}

@@ -6,6 +6,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,24 @@ type Detail struct {
 type Resource struct {
 	Identifiers []string            // by which tokens name it: its audiences
 	Implies     map[string][]string // scopes that a scope stands for as well
+}
+
+// A Request is what a route may look at beside the caller. It is as the client
+// sent it, and not to be changed.
+type Request struct {
+	Method string
+	Host   string // normalised, with a port other than 80 and 443
+	Path   string // canonical and decoded, as given to Set.Route
+	Header map[string][]string
+	Sender Sender // nil where nobody knows
+}
+
+// A Sender says where a request came from. It is asked by routes only that want
+// to know.
+type Sender interface {
+	// Source is the client's address, as far as trusted proxies tell it; the zero
+	// Addr when that is not known.
+	Source() netip.Addr
 }
 
 // Options describes one route.
@@ -113,11 +132,11 @@ func (r *Route) UpstreamPath(raw string) string {
 	return cutPrefix(raw, r.StripPrefix)
 }
 
-// Authorize holds a verified caller against the route as of now. A nil error
+// Authorize holds a request of a verified caller against the route as of now. A nil error
 // allows. Where several things are amiss, the answer is the one that spares the
 // client a vain attempt: policy, then login and scope together.
-func (r *Route) Authorize(p *token.Principal, now time.Time) *token.Error {
-	return r.require(p, now)
+func (r *Route) Authorize(req *Request, p *token.Principal, now time.Time) *token.Error {
+	return r.require(req, p, now)
 }
 
 // A Set is the compiled routes of one resource. It is immutable.

@@ -245,7 +245,7 @@ func TestAuthorize(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := compile(t, Options{Path: "/**", All: token.ParseScopes(row.all), Any: token.ParseScopes(row.any)}).Route("GET", "/")
-			refusal := r.Authorize(&token.Principal{Scope: token.ParseScopes(row.have)}, time.Now())
+			refusal := r.Authorize(&Request{}, &token.Principal{Scope: token.ParseScopes(row.have)}, time.Now())
 			if row.need == "" {
 				if refusal != nil {
 					t.Errorf("refused: %v", refusal)

@@ -14,8 +14,8 @@ import (
 type requirement struct {
 	reason token.Reason // of its refusal
 	asked  func(*Options) bool
-	run    func(*Route, *token.Principal, time.Time) *token.Error
-	note   func(*token.Trace, *Route, *token.Principal, time.Time)
+	run    func(*Route, *Request, *token.Principal, time.Time) *token.Error
+	note   func(*token.Trace, *Route, *Request, *token.Principal, time.Time)
 }
 
 // requirements are in the order a client can do least about them. Where the
@@ -64,10 +64,10 @@ func compileDemands(o *Options, resource Resource) demands {
 
 // require runs all that the route asks for. What a new token could mend is
 // gathered into one answer.
-func (r *Route) require(p *token.Principal, now time.Time) *token.Error {
+func (r *Route) require(req *Request, p *token.Principal, now time.Time) *token.Error {
 	var short *token.Error
 	for i := range r.demands.asked {
-		refusal := r.demands.asked[i].run(r, p, now)
+		refusal := r.demands.asked[i].run(r, req, p, now)
 		switch {
 		case refusal == nil:
 		case refusal.Code != token.InsufficientAuthn && refusal.Code != token.InsufficientScope:
@@ -86,39 +86,39 @@ func (r *Route) require(p *token.Principal, now time.Time) *token.Error {
 }
 
 // Note writes down what Authorize looks at as of now, in its order.
-func (r *Route) Note(trace *token.Trace, p *token.Principal, now time.Time) {
+func (r *Route) Note(trace *token.Trace, req *Request, p *token.Principal, now time.Time) {
 	if trace == nil {
 		return
 	}
 	for _, q := range r.demands.asked {
-		q.note(trace, r, p, now)
+		q.note(trace, r, req, p, now)
 	}
 }
 
 func forbid(reason token.Reason) *token.Error { return token.Refuse(token.Forbidden, reason) }
 
-func checkClient(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkClient(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	if !slices.Contains(r.Clients, p.ClientID) {
 		return forbid(token.ReasonClient)
 	}
 	return nil
 }
 
-func noteClient(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteClient(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	trace.Text(token.ReasonClient, p.ClientID)
 	trace.Want(r.Clients)
 }
 
 // checkSubject also keeps a client that acts for itself from passing for a
 // user of the same name (RFC 9700 section 4.15).
-func checkSubject(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkSubject(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	if len(r.Subjects) > 0 && !slices.Contains(r.Subjects, p.Subject) || r.SubjectType != "" && r.SubjectType != p.SubjectType() {
 		return forbid(token.ReasonSubject)
 	}
 	return nil
 }
 
-func noteSubject(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteSubject(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	trace.Text(token.ReasonSubject, p.SubjectType()+" "+p.Subject)
 	want := r.Subjects
 	if r.SubjectType != "" {
@@ -131,7 +131,7 @@ func noteSubject(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) 
 // of its members none but sub and iss says who acts (RFC 8693 section 4.1). An
 // actor of another issuer is somebody else of the same name, and an act that is
 // malformed names nobody.
-func checkActor(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkActor(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	act, _ := p.Lookup("act")
 	sub, _ := act.Member("sub")
 	name, named := sub.Text()
@@ -146,7 +146,7 @@ func checkActor(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return nil
 }
 
-func noteActor(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteActor(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	v, _ := p.Lookup("act")
 	trace.Value(token.ReasonActor, v)
 	trace.Want(r.Actors)
@@ -167,7 +167,7 @@ func compileRules(claims map[string][]string) []rule {
 	return rules
 }
 
-func checkRules(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkRules(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	for _, rule := range r.demands.rules {
 		if v, _ := p.Lookup(rule.path); !rule.holds(v) {
 			return forbid(token.ReasonRule)
@@ -177,7 +177,7 @@ func checkRules(r *Route, p *token.Principal, _ time.Time) *token.Error {
 }
 
 // noteRules goes no further than the rule that fails.
-func noteRules(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteRules(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	for _, rule := range r.demands.rules {
 		v, _ := p.Lookup(rule.path)
 		trace.Text(token.ReasonRule, rule.path+" "+string(cmp.Or(v, "absent")))

@@ -82,7 +82,7 @@ func answerOf(e *token.Error) string {
 
 func wantAnswer(t *testing.T, r *Route, members, want string) {
 	t.Helper()
-	if got := answerOf(r.Authorize(callerOf(t, members), t0)); got != want {
+	if got := answerOf(r.Authorize(&Request{}, callerOf(t, members), t0)); got != want {
 		t.Errorf("{%s}: got %q, want %q", members, got, want)
 	}
 }
@@ -315,10 +315,10 @@ func TestOneAnswer(t *testing.T) {
 
 func TestAuthorizeAllocatesNothing(t *testing.T) {
 	for name, r := range map[string]*Route{"everything": routeOf(t, everything, hierarchy), "nothing": routeOf(t, Options{}, hierarchy)} {
-		p := callerOf(t, less(nil))
+		p, req := callerOf(t, less(nil)), &Request{}
 		allocations := testing.AllocsPerRun(100, func() {
-			r.Note(nil, p, t0)
-			if e := r.Authorize(p, t0); e != nil {
+			r.Note(nil, req, p, t0)
+			if e := r.Authorize(req, p, t0); e != nil {
 				t.Error(e)
 			}
 		})
@@ -336,7 +336,7 @@ func TestNote(t *testing.T) {
 	r := routeOf(t, all, hierarchy)
 	noted := func(members string) string {
 		trace := &token.Trace{}
-		r.Note(trace, callerOf(t, members), t0)
+		r.Note(trace, &Request{}, callerOf(t, members), t0)
 		var text strings.Builder
 		for _, step := range trace.Steps {
 			fmt.Fprintf(&text, "%s: %s (%s)\n", step.Reason, step.Seen, step.Want)
@@ -381,10 +381,10 @@ scope: write b (read b)
 func BenchmarkAuthorize(b *testing.B) {
 	for name, o := range map[string]Options{"everything": everything, "nothing": {}} {
 		b.Run(name, func(b *testing.B) {
-			r, p := routeOf(b, o, hierarchy), callerOf(b, less(nil))
+			r, p, req := routeOf(b, o, hierarchy), callerOf(b, less(nil)), &Request{}
 			b.ReportAllocs()
 			for b.Loop() {
-				if e := r.Authorize(p, t0); e != nil {
+				if e := r.Authorize(req, p, t0); e != nil {
 					b.Fatal(e)
 				}
 			}

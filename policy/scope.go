@@ -44,7 +44,7 @@ func holdsAny(have, want token.Scopes) bool {
 	return false
 }
 
-func checkScope(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkScope(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	enough := len(r.Any) == 0 || holdsAny(p.Scope, r.demands.anyOf)
 	for _, s := range r.demands.allOf {
 		enough = enough && holdsAny(p.Scope, s)
@@ -57,7 +57,7 @@ func checkScope(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return e
 }
 
-func noteScope(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteScope(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	trace.Texts(token.ReasonScope, p.Scope)
 	trace.Want(r.needed(p.Scope))
 }

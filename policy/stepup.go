@@ -13,7 +13,7 @@ func weak(reason token.Reason) *token.Error { return token.Refuse(token.Insuffic
 
 // checkACR wants one class the route lists. No order among classes is assumed:
 // which one is stronger is between the operator and the issuer.
-func checkACR(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkACR(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	v, _ := p.Lookup("acr")
 	if class, ok := v.Text(); ok && slices.Contains(r.ACR, class) {
 		return nil
@@ -23,7 +23,7 @@ func checkACR(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return e
 }
 
-func noteACR(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteACR(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	v, _ := p.Lookup("acr")
 	trace.Value(token.ReasonACR, v)
 	trace.Want(r.ACR)
@@ -32,7 +32,7 @@ func noteACR(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
 // checkAMR wants all methods the route lists in a list of nothing but strings.
 // A challenge has no parameter for methods. The classes of the route, if it
 // has any, are the nearest thing a client can ask its issuer for.
-func checkAMR(r *Route, p *token.Principal, _ time.Time) *token.Error {
+func checkAMR(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
 	v, _ := p.Lookup("amr")
 	for _, method := range r.AMR {
 		if !lists(v, method) {
@@ -44,7 +44,7 @@ func checkAMR(r *Route, p *token.Principal, _ time.Time) *token.Error {
 	return nil
 }
 
-func noteAMR(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
+func noteAMR(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
 	v, _ := p.Lookup("amr")
 	trace.Value(token.ReasonAMR, v)
 	trace.Want(r.AMR)
@@ -55,7 +55,7 @@ func noteAMR(trace *token.Trace, r *Route, p *token.Principal, _ time.Time) {
 // counts as made now if the token was issued no earlier. Then it is the
 // issuer's clock that runs ahead, by no more than was forgiven for iat, and to
 // send the user back right after a login would not end until the clocks agree.
-func checkMaxAge(r *Route, p *token.Principal, now time.Time) *token.Error {
+func checkMaxAge(r *Route, _ *Request, p *token.Principal, now time.Time) *token.Error {
 	v, _ := p.Lookup("auth_time")
 	at, ok := token.NumericDate(v)
 	if ok && now.Sub(at) <= r.MaxAge && (!at.After(now) || !at.After(p.IssuedAt)) {
@@ -66,7 +66,7 @@ func checkMaxAge(r *Route, p *token.Principal, now time.Time) *token.Error {
 	return e
 }
 
-func noteMaxAge(trace *token.Trace, r *Route, p *token.Principal, now time.Time) {
+func noteMaxAge(trace *token.Trace, r *Route, _ *Request, p *token.Principal, now time.Time) {
 	v, _ := p.Lookup("auth_time")
 	if at, ok := token.NumericDate(v); ok {
 		trace.Time(token.ReasonMaxAge, at, now)

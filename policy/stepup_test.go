@@ -103,7 +103,7 @@ func TestMaxAge(t *testing.T) {
 		`"iat":1800000020,"auth_time":1800000021`: old,
 		`"auth_time":1800000019`:                  old, // no iat to go by
 	} {
-		if got := answerOf(r.Authorize(callerWith(t, "{"+members+"}"), t0)); got != want {
+		if got := answerOf(r.Authorize(&Request{}, callerWith(t, "{"+members+"}"), t0)); got != want {
 			t.Errorf("{%s}: got %q, want %q", members, got, want)
 		}
 	}

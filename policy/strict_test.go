@@ -28,7 +28,7 @@ func TestBinding(t *testing.T) {
 				good[b] = true
 			}
 			for _, b := range []token.Binding{token.Unbound, token.BoundDPoP, token.BoundMTLS, token.BoundDPoP | token.BoundMTLS} {
-				refusal := set.Routes()[0].Authorize(&token.Principal{Claims: &token.Claims{}, Binding: b}, time.Now())
+				refusal := set.Routes()[0].Authorize(&Request{}, &token.Principal{Claims: &token.Claims{}, Binding: b}, time.Now())
 				if good[b] != (refusal == nil) {
 					t.Errorf("%q: %v", b, refusal)
 				}
@@ -73,10 +73,10 @@ func TestAbsentClaimsAreNotEmptyOnes(t *testing.T) {
 	actor, class := routeOf(t, Options{Actors: []string{""}}, Resource{}), routeOf(t, Options{ACR: []string{""}}, Resource{})
 	for _, members := range []string{``, `"act":1,"acr":1`, `"act":{},"acr":null`, `"act":{"sub":1},"acr":[""]`} {
 		p := callerOf(t, members)
-		if refusal := actor.Authorize(p, t0); refusal == nil || refusal.Reason != token.ReasonActor {
+		if refusal := actor.Authorize(&Request{}, p, t0); refusal == nil || refusal.Reason != token.ReasonActor {
 			t.Errorf("actor of {%s}: %v", members, refusal)
 		}
-		if refusal := class.Authorize(p, t0); refusal == nil || refusal.Reason != token.ReasonACR {
+		if refusal := class.Authorize(&Request{}, p, t0); refusal == nil || refusal.Reason != token.ReasonACR {
 			t.Errorf("acr of {%s}: %v", members, refusal)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -59,8 +60,9 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	}
 	ex.query = target.query
 	ex.request = Request{
-		Method: r.Method, Path: path, RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
-		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Header: r.Header, Content: r.ContentLength != 0, Trace: ex.trace,
+		Request: policy.Request{Method: r.Method, Host: host, Path: path, Header: r.Header, Sender: ex},
+		RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
+		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Content: r.ContentLength != 0, Trace: ex.trace,
 	}
 	ex.request.Certificate, ex.request.CertificateFault = ex.table.certificate(r, ex.trusted)
 	return nil

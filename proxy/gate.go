@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/wicketgate/wicketgate/policy"
@@ -40,15 +39,13 @@ type Gate struct {
 // Request is what a decision is made from. It is read from the client's
 // message only, never from what the client says about itself.
 type Request struct {
-	Method        string
-	Path          string   // canonical and decoded, as policy.Canonical returns it
+	policy.Request
 	RawPath       string   // as the client sent it
 	RawQuery      string   // as the client sent it
 	Authorization []string // the field lines
 	Proofs        []string // the DPoP field lines
 
-	Header      http.Header // all fields as the client sent them; not to be changed
-	Certificate string      // x5t#S256 of the client's certificate, or empty (RFC 8705 section 3.1)
+	Certificate string // x5t#S256 of the client's certificate, or empty (RFC 8705 section 3.1)
 
 	CertificateFault error // why a field that should name the certificate is not believed, or nil
 
@@ -137,8 +134,8 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
 		now := time.Now()
-		d.Route.Note(req.Trace, p, now)
-		err = asError(d.Route.Authorize(p, now))
+		d.Route.Note(req.Trace, &req.Request, p, now)
+		err = asError(d.Route.Authorize(&req.Request, p, now))
 	}
 	d.settle(p, req.blame(err), cred.Scheme)
 	return d

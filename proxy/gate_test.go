@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 		for name, fault := range faults {
 			t.Run(name, func(t *testing.T) {
 				g := &Gate{Validator: fault, Policy: set}
-				d := g.Decide(t.Context(), &Request{Method: "GET", Path: "/x", RawPath: "/x", Authorization: []string{"Bearer x"}})
+				d := g.Decide(t.Context(), &Request{Request: policy.Request{Method: "GET", Path: "/x"}, RawPath: "/x", Authorization: []string{"Bearer x"}})
 				if d.Verdict != Failed {
 					t.Fatalf("verdict %d, want Failed", d.Verdict)
 				}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,9 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 	}
 	return &p
 }
+
+// Source implements policy.Sender.
+func (ex *exchange) Source() netip.Addr { return ex.way(ex.writer.request).Client }
 
 // isOfAnother tells whether a normalised host is that of another resource than
 // g's. An upstream of both might serve that one, for a token that is for g.

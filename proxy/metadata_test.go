@@ -55,7 +55,7 @@ func TestMetadataAsked(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s is not canonical", raw)
 		}
-		if got := m.asked(&Request{Path: path, RawPath: raw}); got != want {
+		if got := m.asked(&Request{Request: policy.Request{Path: path}, RawPath: raw}); got != want {
 			t.Errorf("%s: asked %t, want %t", raw, got, want)
 		}
 	}

@@ -120,7 +120,7 @@ func exchangeOf(ctx context.Context) *exchange {
 // ServeHTTP implements http.Handler.
 func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex, rec := begin(v.options.Switch.Table(), w, r)
-	ex.streams, ex.writer = v.options.Streams, rec
+	ex.streams = v.options.Streams
 	defer v.finish(r, ex, rec)
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
@@ -139,6 +139,7 @@ func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func begin(t *Table, w http.ResponseWriter, r *http.Request) (*exchange, *recorder) {
 	ex := &exchange{started: time.Now(), table: t}
 	rec := &recorder{ResponseWriter: w, request: r, exchange: ex}
+	ex.writer = rec
 	if t != nil && t.Interactions {
 		ex.interaction = interactionOf(r.Header)
 	}
