@@ -17,7 +17,7 @@ func (ex *exchange) hangUp(w http.ResponseWriter, r *http.Request) {
 	}
 	if ex.content != nil {
 		if !ex.content.Whole() {
-			ex.content.Cut()
+			ex.content.End()
 			closeByHalves(ex.writer.ResponseWriter)
 		}
 		return

@@ -88,6 +88,20 @@ func threatH23(t *testing.T) {
 	t.Run("metric", TestCutAnswerStaysCut)
 }
 
+// A client that has its answer is not waited for, though the rest of its body
+// is short enough to be read for the sake of the connection.
+func TestAnsweredClientIsNotWaitedFor(t *testing.T) {
+	w := newWire(t, settings("timeouts: {body_stall: 1h}"))
+	w.behind.mu.Lock()
+	w.behind.early = true
+	w.behind.mu.Unlock()
+	w.behind.says("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", true)
+	list := w.all(t, w.open("POST", "/any/x", "Content-Length: 100")+"a part")
+	if len(list) != 1 || list[0].StatusCode != 403 || list[0].body != "no" {
+		t.Errorf("answered %v", list)
+	}
+}
+
 func threatH25(t *testing.T) {
 	w := newWire(t, nil)
 	w.behind.mu.Lock()

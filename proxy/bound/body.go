@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,13 +18,18 @@ type Body struct {
 	left    int64       // octets that may still come; negative for any number
 	timer   *time.Timer // runs while somebody reads; nil until then
 
+	reading  sync.Mutex // held by who reads
+	cut      atomic.Bool
 	whole    atomic.Bool
 	broken   atomic.Bool
 	stalled  atomic.Bool
 	tooLarge atomic.Bool
 }
 
-var errBodyTooLarge = errors.New("the request's body is too large")
+var (
+	errBodyTooLarge = errors.New("the request's body is too large")
+	errBodyCut      = errors.New("the request's body was cut")
+)
 
 // NewBody bounds a body: wait is for the next octet, 0 for ever; most is how
 // many octets there may be, negative for any number. w is where the answer to
@@ -53,9 +59,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	if b.whole.Load() {
 		return 0, io.EOF
 	}
-	b.begin()
-	n, err := b.ReadCloser.Read(p)
-	b.end()
+	n, err := b.next(p)
 	switch {
 	case errors.Is(err, io.EOF):
 		b.whole.Store(true)
@@ -71,6 +75,17 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	b.left -= int64(n)
 	return n, err
+}
+
+func (b *Body) next(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if b.cut.Load() {
+		return 0, errBodyCut
+	}
+	b.begin()
+	defer b.end()
+	return b.ReadCloser.Read(p)
 }
 
 func (b *Body) begin() {
@@ -93,4 +108,16 @@ func (b *Body) end() {
 }
 
 // Cut ends a read that is waiting, and all that come after it.
-func (b *Body) Cut() { _ = b.control.SetReadDeadline(time.Unix(1, 0)) } // a server of ours can always
+func (b *Body) Cut() {
+	b.cut.Store(true)
+	_ = b.control.SetReadDeadline(time.Unix(1, 0)) // a server of ours can always
+}
+
+// End cuts the body and waits until nobody reads it. After the handler net/http
+// lifts every deadline if it finds somebody reading, and then waits without one
+// for the rest of a short body.
+func (b *Body) End() {
+	b.Cut()
+	b.reading.Lock()
+	defer b.reading.Unlock()
+}
