@@ -36,7 +36,7 @@ func TestCapture(t *testing.T) {
 		{"/q/b/c", "x", "b"},
 	} {
 		path, _, flaw := Scan(row.path)
-		r := s.Route("GET", path)
+		r := s.Route("GET", "", path)
 		if flaw != NoFlaw || !r.Matched() {
 			t.Fatalf("%s: %v, matched %v", row.path, flaw, r.Matched())
 		}
