@@ -115,6 +115,7 @@ type Route struct {
 	Options
 
 	index    int
+	pattern  []string // the segments of Path
 	schemes  token.Scheme
 	captures []capture
 	demands  demands
@@ -202,6 +203,7 @@ func (s *Set) add(trees map[string]*node, r *Route) error {
 		return complain("path", "must begin with a slash")
 	}
 	segments := segmentsOf(r.Path)
+	r.pattern = segments
 	for i, seg := range segments {
 		if err := checkSegment(seg, i == len(segments)-1); err != "" {
 			return complain("path", "%s", err)

@@ -24,7 +24,7 @@ func (s *Set) Bears(host, path string, odd Oddities) *PathError {
 		case missing&^leaf[0].Allow != 0:
 			missing &^= leaf[0].Allow
 			e := &PathError{Flaw: missing.first(), Route: leaf[0]}
-			if checkAllow(missing, segmentsOf(leaf[0].Path)) == "" {
+			if checkAllow(missing, leaf[0].pattern) == "" {
 				e.Missing = missing
 			}
 			return e
@@ -148,11 +148,11 @@ func (s *Set) spellings() (problems []error) {
 		return nil
 	}
 	for _, r := range s.routes {
-		if r.CaseInsensitive || !hasSpellings(r.Path) {
+		if r.CaseInsensitive || !hasSpellings(r.pattern) {
 			continue
 		}
 		for _, other := range s.routes {
-			if other.CaseInsensitive && shareHost(r, other) && meet(segmentsOf(r.Path), segmentsOf(other.Path)) {
+			if other.CaseInsensitive && shareHost(r, other) && meet(r.pattern, other.pattern) {
 				problems = append(problems, &Error{r.index, "case_insensitive", fmt.Sprintf("must be true here too: routes[%d] takes other spellings of the same paths", other.index), other})
 				break
 			}
@@ -168,11 +168,11 @@ func (s *Set) Doubts() (doubts []*Error) {
 		return nil
 	}
 	for _, r := range s.routes {
-		if r.CaseInsensitive || !hasSpellings(r.Path) {
+		if r.CaseInsensitive || !hasSpellings(r.pattern) {
 			continue
 		}
 		for _, other := range s.routes {
-			if shareHost(r, other) && takesSpellings(segmentsOf(other.Path), segmentsOf(r.Path)) {
+			if shareHost(r, other) && takesSpellings(other.pattern, r.pattern) {
 				doubts = append(doubts, &Error{r.index, "path", fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]; if the upstream ignores case, set case_insensitive here too", other.index), other})
 				break
 			}
@@ -196,8 +196,8 @@ func takesSpellings(wide, narrow []string) bool {
 }
 
 // hasSpellings tells whether case makes a difference to a pattern.
-func hasSpellings(pattern string) bool {
-	return slices.ContainsFunc(segmentsOf(pattern), func(seg string) bool { return !isWild(seg) && hasLetters(seg) })
+func hasSpellings(pattern []string) bool {
+	return slices.ContainsFunc(pattern, func(seg string) bool { return !isWild(seg) && hasLetters(seg) })
 }
 
 func hasLetters(text string) bool {
