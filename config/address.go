@@ -134,7 +134,7 @@ func (c *checker) host(path, text string) string {
 	if !isHost(host) {
 		hint := "write it like api.example.com or api.example.com:8443"
 		if strings.HasPrefix(text, "*") {
-			hint = "list every host; there are no wildcards"
+			hint = "list every host; only routes have wildcards, like *.example.com"
 		}
 		c.bad(path, "is no host", hint)
 	}

@@ -352,6 +352,7 @@ func (c *checker) routes(resource string, r *Resource) {
 	for i := range r.Routes {
 		route, path := &r.Routes[i], fmt.Sprintf("%s.routes[%d]", resource, i)
 		c.route(path, route)
+		c.routeHosts(path, r, route)
 		c.rules(path, route)
 		c.streams(path, route, r.Upstream)
 		c.forward(path+".forward", route.Forward)
@@ -362,7 +363,7 @@ func (c *checker) routes(resource string, r *Resource) {
 			route.Forward.Token = r.Forward.Token
 		}
 		if c.name(path+".name", route.Name); route.Name == "" {
-			route.Name = strings.TrimSpace(strings.Join(route.Methods, ",") + " " + route.Path)
+			route.Name = strings.TrimSpace(strings.Join(route.Methods, ",") + " " + strings.Join(route.Hosts, ",") + route.Path)
 		}
 		if other := named[route.Name]; other != "" && route.Path != "" {
 			c.bad(path+".name", "is the same as "+other+".name", "give one of them another name")

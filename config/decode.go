@@ -76,6 +76,17 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value, tag reflect.
 		if d.object(path, n, v, "a list, or all and any lists") && len(n.Content) == 0 {
 			d.report(d.place(path), path, "asks for no scope", "leave scopes out, or list some")
 		}
+	case *Claim:
+		if n.Kind == yaml.SequenceNode {
+			d.list(path, n, reflect.ValueOf(&target.AnyOf).Elem(), tag)
+			return
+		}
+		const want = "a list of values, or keys like any_of and prefix"
+		if n.Kind == yaml.ScalarNode {
+			d.wrongKind(path, n, want, "write it in brackets, like [value]")
+		} else if d.object(path, n, v, want) && len(n.Content) == 0 {
+			d.report(d.place(path), path, "asks for nothing", "list some values, or write present: true")
+		}
 	default:
 		switch v.Kind() {
 		case reflect.Struct:

@@ -145,8 +145,9 @@ type Forward struct {
 // Route is one rule of a resource. Its Forward is the effective one: the
 // resource's where the route says nothing.
 type Route struct {
-	Name     string   `yaml:"name" doc:"Name in metrics and logs; default the methods and the path."`
+	Name     string   `yaml:"name" doc:"Name in metrics and logs; default the methods, the hosts and the path."`
 	Path     string   `yaml:"path" required:"true" doc:"Pattern for the path: literal segments, * or {name} for one segment, ** at the end for the rest."`
+	Hosts    []string `yaml:"hosts" doc:"Host names the rule is for, of those the resource answers to, or *.example.com for all below a name; for a host the rules that name it most exactly come first, whatever their paths; default all."`
 	Methods  []string `yaml:"methods" doc:"Methods the rule is for, upper-case, GET with HEAD; default all."`
 	Scopes   Scopes   `yaml:"scopes" doc:"Scopes a token needs: a list of which it needs all, or all and any lists; default none."`
 	Public   bool     `yaml:"public" doc:"Needs no token, and looks at none; default false."`
@@ -158,12 +159,15 @@ type Route struct {
 	AMR    []string      `yaml:"amr" doc:"Authentication methods the token must all name (RFC 8176); default any."`
 	MaxAge time.Duration `yaml:"max_age" min:"1s" doc:"How long ago the user may have authenticated, as a duration (RFC 9470); default any time."`
 
-	Clients              []string            `yaml:"clients" doc:"Clients that may call, by client_id; default all."`
-	Subjects             []string            `yaml:"subjects" doc:"Subjects that may call, by sub; default all."`
-	SubjectType          string              `yaml:"subject_type" enum:"user,client" doc:"Whom the token must be about: user, or client for one that acts for itself; default either."`
-	Actor                []string            `yaml:"actor" doc:"Parties of which one must act for the subject, by sub of the outermost act (RFC 8693); default anybody or nobody."`
-	Claims               map[string][]string `yaml:"claims" doc:"Values of which each claim must hold one, by dotted claim path; default none."`
-	AuthorizationDetails []Detail            `yaml:"authorization_details" doc:"Authorization details of which the token must hold one (RFC 9396); default none."`
+	MaxTokenAge time.Duration  `yaml:"max_token_age" min:"1s" doc:"How long ago the token may have been issued, as a duration; default any time."`
+	Networks    []netip.Prefix `yaml:"networks" doc:"Networks that clients may call from, as addresses or CIDR blocks; behind trusted_proxies it is the address they tell; default all."`
+
+	Clients              []string         `yaml:"clients" doc:"Clients that may call, by client_id; default all."`
+	Subjects             []string         `yaml:"subjects" doc:"Subjects that may call, by sub; default all."`
+	SubjectType          string           `yaml:"subject_type" enum:"user,client" doc:"Whom the token must be about: user, or client for one that acts for itself; default either."`
+	Actor                []string         `yaml:"actor" doc:"Parties of which one must act for the subject, by sub of the outermost act (RFC 8693); default anybody or nobody."`
+	Claims               map[string]Claim `yaml:"claims" doc:"What each claim must hold, by dotted claim path: a list of values of which it holds one, or any_of, contains, equals, prefix, suffix, present or absent; default none."`
+	AuthorizationDetails []Detail         `yaml:"authorization_details" doc:"Authorization details of which the token must hold one (RFC 9396); default none."`
 
 	Allow           []string `yaml:"allow" enum:"path_parameters,empty_segments,encoded_slash" doc:"What makes servers read a path in several ways and is refused elsewhere: path_parameters (;), empty_segments (//), encoded_slash (%2F); a path that could be read as one of another route still is; default none."`
 	CaseInsensitive bool     `yaml:"case_insensitive" doc:"Compares the ASCII letters of path without case, for upstreams that do; default false."`
@@ -175,6 +179,17 @@ type Route struct {
 
 	WebSocket  bool `yaml:"websocket" doc:"Lets WebSocket handshakes through, and carries what follows them; elsewhere they go on as plain requests; default false."`
 	EndStreams bool `yaml:"end_streams" default:"true" doc:"Ends WebSocket connections, event streams and gRPC calls with the token they began with, or when it is revoked; default true."`
+}
+
+// Claim is what a claim must hold. All that is given must hold.
+type Claim struct {
+	AnyOf    []string `yaml:"any_of" doc:"Values of which the claim must be or hold one; a list in place of all these keys is short for it; default any."`
+	Contains []string `yaml:"contains" doc:"Values that the claim must all hold; default none."`
+	Equals   string   `yaml:"equals" doc:"The one value that the claim must be, and no list; default any."`
+	Prefix   string   `yaml:"prefix" doc:"How one value that is text must begin; default anyhow."`
+	Suffix   string   `yaml:"suffix" doc:"How one value that is text must end, the same one that prefix is about; default anyhow."`
+	Present  bool     `yaml:"present" doc:"The claim must be there, whatever it holds; default false."`
+	Absent   bool     `yaml:"absent" doc:"The claim must not be there; default false."`
 }
 
 // Scopes is what a route asks for.

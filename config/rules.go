@@ -7,7 +7,7 @@ import (
 )
 
 // ruleKeys are what a route asks of a caller beyond a good token and its scope.
-var ruleKeys = []string{"acr", "amr", "max_age", "clients", "subjects", "subject_type", "actor", "claims", "authorization_details"}
+var ruleKeys = []string{"acr", "amr", "max_age", "max_token_age", "networks", "clients", "subjects", "subject_type", "actor", "claims", "authorization_details"}
 
 // rules checks what a route asks of its callers.
 func (c *checker) rules(path string, r *Route) {
@@ -22,9 +22,13 @@ func (c *checker) rules(path string, r *Route) {
 	}
 	c.challenged(path+".acr", r.ACR)
 	c.challenged(path+".amr", r.AMR)
-	for claim := range r.Claims {
-		c.ruleClaim(join(path+".claims", claim), claim)
+	for claim, form := range r.Claims {
+		if claim != "act" || !form.Absent {
+			c.ruleClaim(join(path+".claims", claim), claim)
+		}
+		c.claimForm(join(path+".claims", claim), &form)
 	}
+	c.networks(path+".networks", r.Networks)
 	c.sameName(path, r)
 	c.vain(path, r)
 }

@@ -29,7 +29,8 @@ func Schema() []byte {
 }
 
 func schemaOf(t reflect.Type, tag reflect.StructTag) node {
-	if t == reflect.TypeFor[Scopes]() {
+	switch t {
+	case reflect.TypeFor[Scopes](), reflect.TypeFor[Claim]():
 		return node{"anyOf": []node{schemaOf(reflect.TypeFor[[]string](), tag), objectSchema(t)}}
 	}
 	if isObject(t) {

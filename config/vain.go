@@ -1,16 +1,13 @@
 package config
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // vain finds rules that nobody could satisfy, and rules that keep nobody out
 // though they look as if they did.
 func (c *checker) vain(path string, r *Route) {
-	for i, name := range r.Claims["iss"] {
+	for at, name := range namesOf(path+".claims.iss", r.Claims["iss"], c.source) {
 		if name != "" && !slices.ContainsFunc(c.Issuers, func(issuer Issuer) bool { return issuer.Issuer == name }) {
-			c.bad(fmt.Sprintf("%s.claims.iss[%d]", path, i), "no token could satisfy it: no issuer has this identifier", "write it exactly as in issuers[].issuer")
+			c.bad(at, "no token could satisfy it: no issuer has this identifier", "write it exactly as in issuers[].issuer")
 		}
 	}
 	if c.has(path + ".claims.scope") {

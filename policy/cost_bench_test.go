@@ -24,7 +24,7 @@ func BenchmarkHostilePath(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					if path, odd, flaw := Scan(raw); flaw == NoFlaw {
-						s.Bears(path, odd)
+						s.Bears("", path, odd)
 					}
 				}
 			})

@@ -64,6 +64,7 @@ type Sender interface {
 // Options describes one route.
 type Options struct {
 	Name     string
+	Hosts    []string // as Request.Host has them, or "*.example.com" for all below one; none: every host
 	Path     string   // literal segments, "*" or "{name}" for one segment, "**" at the end for the rest
 	Methods  []string // none: every method; GET includes HEAD
 	Public   bool     // no token is asked for or looked at
@@ -79,12 +80,15 @@ type Options struct {
 	AMR    []string      // all of these methods, RFC 8176
 	MaxAge time.Duration // how long ago the user may have authenticated; 0 for any time
 
-	Clients     []string            // one of these, by client_id
-	Subjects    []string            // one of these, by sub
-	SubjectType string              // "user" or "client", as Principal.SubjectType has it; empty for both
-	Actors      []string            // one of these must act for the subject, by sub of the outermost act; RFC 8693 section 4.1
-	Claims      map[string][]string // by dotted path, one of these values
-	Details     []Detail            // one of these, RFC 9396
+	Clients     []string             // one of these, by client_id
+	Subjects    []string             // one of these, by sub
+	SubjectType string               // "user" or "client", as Principal.SubjectType has it; empty for both
+	Actors      []string             // one of these must act for the subject, by sub of the outermost act; RFC 8693 section 4.1
+	Claims      map[string]ClaimRule // by dotted path
+	Details     []Detail             // one of these, RFC 9396
+
+	MaxTokenAge time.Duration  // how long ago the token may have been issued; 0 for any time
+	Networks    []netip.Prefix // the client's address is in one of these
 
 	StripPrefix string // removed from the path the upstream sees
 
@@ -100,6 +104,8 @@ type Error struct {
 	Index   int    // of the route in the list given to Compile
 	Field   string // the route's key
 	Message string
+
+	Other *Route // the one it conflicts with, or nil
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("routes[%d].%s: %s", e.Index, e.Field, e.Message) }
@@ -108,9 +114,11 @@ func (e *Error) Error() string { return fmt.Sprintf("routes[%d].%s: %s", e.Index
 type Route struct {
 	Options
 
-	index   int
-	schemes token.Scheme
-	demands demands
+	index    int
+	pattern  []string // the segments of Path
+	schemes  token.Scheme
+	captures []capture
+	demands  demands
 }
 
 // Matched reports whether this is a configured route. What nothing matches is
@@ -141,7 +149,7 @@ func (r *Route) Authorize(req *Request, p *token.Principal, now time.Time) *toke
 
 // A Set is the compiled routes of one resource. It is immutable.
 type Set struct {
-	root    node
+	hosts   hosts
 	routes  []*Route
 	nowhere *Route
 	folds   bool // a route is compared without case
@@ -165,16 +173,18 @@ func Compile(options []Options, resource Resource) (*Set, error) {
 		options = []Options{{Name: "default", Path: "/**"}}
 	}
 	var problems []error
+	trees := make(map[string]*node)
 	for i, o := range options {
 		r := &Route{Options: o, index: i, schemes: token.Bearer | token.DPoP, demands: compileDemands(&o, resource)}
 		if o.Binding == DPoPBinding {
 			r.schemes = token.DPoP
 		}
-		if err := s.add(r); err != nil {
+		if err := s.add(trees, r); err != nil {
 			problems = append(problems, err)
 		}
 		s.routes = append(s.routes, r)
 	}
+	s.hosts = newHosts(trees)
 	problems = append(problems, s.spellings()...)
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -185,7 +195,7 @@ func Compile(options []Options, resource Resource) (*Set, error) {
 // Routes lists the routes in the order of the configuration.
 func (s *Set) Routes() []*Route { return s.routes }
 
-func (s *Set) add(r *Route) error {
+func (s *Set) add(trees map[string]*node, r *Route) error {
 	complain := func(field, format string, args ...any) error {
 		return &Error{Index: r.index, Field: field, Message: fmt.Sprintf(format, args...)}
 	}
@@ -193,10 +203,15 @@ func (s *Set) add(r *Route) error {
 		return complain("path", "must begin with a slash")
 	}
 	segments := segmentsOf(r.Path)
+	r.pattern = segments
 	for i, seg := range segments {
 		if err := checkSegment(seg, i == len(segments)-1); err != "" {
 			return complain("path", "%s", err)
 		}
+	}
+	r.captures = capturesOf(segments)
+	if twice := repeated(r.Captures()); twice != "" {
+		return complain("path", "captures {%s} twice", twice)
 	}
 	if r.StripPrefix != "" && !isLiteralPrefix(segments, r.StripPrefix) {
 		return complain("strip_prefix", "must be whole literal segments at the front of path, like /ext of /ext/**")
@@ -204,14 +219,32 @@ func (s *Set) add(r *Route) error {
 	if field, message := checkAllowed(r, segments); message != "" {
 		return complain(field, "%s", message)
 	}
+	for _, host := range r.Hosts {
+		if err := checkHost(host); err != "" {
+			return complain("hosts", "%s", err)
+		}
+	}
 	s.folds = s.folds || r.CaseInsensitive
-	leaf := s.root.leaf(segments, r.CaseInsensitive)
+	for _, host := range hostsOf(r) {
+		if trees[host] == nil {
+			trees[host] = &node{}
+		}
+		if err := trees[host].plant(r, segments); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plant puts a route where its path leads, beside those with other methods.
+func (n *node) plant(r *Route, segments []string) error {
+	leaf := n.leaf(segments, r.CaseInsensitive)
 	for _, other := range *leaf {
 		if other.Allow != r.Allow {
-			return complain("allow", "must be the same as that of routes[%d], which has the same path", other.index)
+			return &Error{r.index, "allow", fmt.Sprintf("must be the same as that of routes[%d], which has the same path", other.index), other}
 		}
 		if overlap(r.Methods, other.Methods) {
-			return complain("path", "governs the same requests as routes[%d]", other.index)
+			return &Error{r.index, "path", fmt.Sprintf("governs the same requests as routes[%d]", other.index), other}
 		}
 	}
 	*leaf = append(*leaf, r)
@@ -221,7 +254,7 @@ func (s *Set) add(r *Route) error {
 // segmentsOf splits a path. A slash at the end does not count: /a and /a/ are
 // governed by the same route, since many servers treat them as one resource.
 func segmentsOf(path string) []string {
-	if path == "/" {
+	if path == "" || path == "/" {
 		return nil
 	}
 	return strings.Split(strings.TrimSuffix(path[1:], "/"), "/")
@@ -305,14 +338,14 @@ func child(of *map[string]*node, name string) *node {
 	return (*of)[name]
 }
 
-// Route returns the route that governs a request: the one with the most
-// specific path, compared segment by segment from the left. path is what
-// Scan returned. A method that this path does not list finds no route,
+// Route returns the route that governs a request: of those for the most
+// specific host that have its path, the one with the most specific path,
+// compared segment by segment from the left. path is what Scan returned. A method that this path does not list finds no route,
 // not a wider one: what is not spelled out is refused. Nor does a method that
 // some servers would take for one with another route, as get for GET. It never
 // returns nil.
-func (s *Set) Route(method, path string) *Route {
-	candidates := s.root.find(path, reading{})
+func (s *Set) Route(method, host, path string) *Route {
+	candidates := find(s.hosts.trees(host), path, reading{})
 	r := s.choose(candidates, method)
 	if upper := strings.ToUpper(method); upper != method && s.choose(candidates, upper) != r {
 		return s.nowhere

@@ -57,6 +57,7 @@ func TestCompileComplains(t *testing.T) {
 		{"prefix without a slash", []Options{{Path: "/a/**", StripPrefix: "a"}}, []string{"routes[0].strip_prefix:"}},
 		{"prefix of nothing", []Options{{Path: "/a/**", StripPrefix: "/"}}, []string{"routes[0].strip_prefix:"}},
 
+		{"a name twice", []Options{{Path: "/{a}/{b}/{a}"}}, []string{"routes[0].path: captures {a} twice"}},
 		{"twice", []Options{{Path: "/a"}, {Path: "/a"}}, []string{"routes[1].path: governs the same requests as routes[0]"}},
 		{"twice with a slash", []Options{{Path: "/a"}, {Path: "/a/"}}, []string{"routes[1].path: governs the same requests as routes[0]"}},
 		{"twice by other names", []Options{{Path: "/{a}"}, {Path: "/*"}}, []string{"routes[1].path: governs the same requests as routes[0]"}},
@@ -173,7 +174,7 @@ func TestRoute(t *testing.T) {
 		{"POST", "/d", "none"},
 	} {
 		for i, options := range orders {
-			r := compile(t, options...).Route(row.method, row.path)
+			r := compile(t, options...).Route(row.method, "", row.path)
 			if r.Name != row.want || r.Matched() != (row.want != "none") {
 				t.Errorf("order %d, %s %s: got %q, want %q", i, row.method, row.path, r.Name, row.want)
 			}
@@ -182,7 +183,7 @@ func TestRoute(t *testing.T) {
 }
 
 func TestRouteWithoutRoutes(t *testing.T) {
-	r := compile(t).Route("BREW", "/any/thing")
+	r := compile(t).Route("BREW", "", "/any/thing")
 	if !r.Matched() || r.Public || r.Optional || r.Schemes() != token.Bearer|token.DPoP {
 		t.Errorf("got %+v", r)
 	}
@@ -191,7 +192,7 @@ func TestRouteWithoutRoutes(t *testing.T) {
 func TestRouteDeniesByDefault(t *testing.T) {
 	s := compile(t, Options{Name: "only", Path: "/only"})
 	for _, path := range []string{"/", "/other", "/only/more", "/Only", "/onl", "/onlyx"} {
-		if r := s.Route("GET", path); r.Matched() || r.Index() != -1 {
+		if r := s.Route("GET", "", path); r.Matched() || r.Index() != -1 {
 			t.Errorf("%s is governed by %q", path, r.Name)
 		}
 	}
@@ -199,10 +200,10 @@ func TestRouteDeniesByDefault(t *testing.T) {
 
 func TestSchemes(t *testing.T) {
 	s := compile(t, Options{Path: "/any"}, Options{Path: "/dpop", Binding: DPoPBinding})
-	if got := s.Route("GET", "/any").Schemes(); got != token.Bearer|token.DPoP {
+	if got := s.Route("GET", "", "/any").Schemes(); got != token.Bearer|token.DPoP {
 		t.Errorf("got %s", got)
 	}
-	if got := s.Route("GET", "/dpop").Schemes(); got != token.DPoP {
+	if got := s.Route("GET", "", "/dpop").Schemes(); got != token.DPoP {
 		t.Errorf("got %s", got)
 	}
 }
@@ -217,7 +218,7 @@ func TestUpstreamPath(t *testing.T) {
 		"/%6Fther":      "/%6Fther",
 	} {
 		path, ok := Canonical(raw)
-		if got := s.Route("GET", path).UpstreamPath(raw); !ok || got != want {
+		if got := s.Route("GET", "", path).UpstreamPath(raw); !ok || got != want {
 			t.Errorf("%s: got %s %v, want %s", raw, got, ok, want)
 		}
 	}
@@ -244,7 +245,7 @@ func TestAuthorize(t *testing.T) {
 		{"case", "read", "", "Read", "read"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			r := compile(t, Options{Path: "/**", All: token.ParseScopes(row.all), Any: token.ParseScopes(row.any)}).Route("GET", "/")
+			r := compile(t, Options{Path: "/**", All: token.ParseScopes(row.all), Any: token.ParseScopes(row.any)}).Route("GET", "", "/")
 			refusal := r.Authorize(&Request{}, &token.Principal{Scope: token.ParseScopes(row.have)}, time.Now())
 			if row.need == "" {
 				if refusal != nil {
@@ -279,7 +280,7 @@ func FuzzRoute(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := s.Route(method, path)
+		r := s.Route(method, "", path)
 		if r == nil {
 			t.Fatal("no route")
 		}
@@ -294,7 +295,7 @@ func FuzzRoute(f *testing.F) {
 		if r.StripPrefix != "" && r.StripPrefix+decoded != path && r.StripPrefix != path {
 			t.Fatalf("%q less %q is %q", path, r.StripPrefix, decoded)
 		}
-		if slash := strings.HasSuffix(path, "/"); !slash && s.Route(method, path+"/") != r {
+		if slash := strings.HasSuffix(path, "/"); !slash && s.Route(method, "", path+"/") != r {
 			t.Fatalf("%q and %q/ are governed by different routes", path, path)
 		}
 	})
@@ -304,6 +305,6 @@ func BenchmarkRoute(b *testing.B) {
 	s := compile(b, specificity...)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Route("GET", "/api/42/orders")
+		s.Route("GET", "", "/api/42/orders")
 	}
 }

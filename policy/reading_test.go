@@ -74,7 +74,7 @@ func TestOrdinaryPathsAllocateNothing(t *testing.T) {
 	s := compile(t, Options{Path: "/api/**", Allow: anything, CaseInsensitive: true}, Options{Path: "/**", CaseInsensitive: true})
 	if n := testing.AllocsPerRun(100, func() {
 		path, odd, flaw := Scan("/api/v1/customers/42/orders")
-		if flaw != NoFlaw || s.Bears(path, odd) != nil || s.Route("GET", path).index != 0 {
+		if flaw != NoFlaw || s.Bears("", path, odd) != nil || s.Route("GET", "", path).index != 0 {
 			t.Fatal("refused")
 		}
 	}); n != 0 {
@@ -89,7 +89,7 @@ func TestOddPathsAllocateLittle(t *testing.T) {
 		raw := "/api/x" + strings.Repeat(unit, 16<<10/len(unit))
 		if n := testing.AllocsPerRun(10, func() {
 			if path, odd, flaw := Scan(raw); flaw == NoFlaw {
-				s.Bears(path, odd)
+				s.Bears("", path, odd)
 			}
 		}); n > 8 {
 			t.Errorf("%q: %v allocations", unit, n)
@@ -179,14 +179,14 @@ func TestBears(t *testing.T) {
 			s := compile(t, row.options...)
 			for _, raw := range row.passes {
 				path, odd, flaw := Scan(raw)
-				if e := s.Bears(path, odd); flaw != NoFlaw || e != nil {
+				if e := s.Bears("", path, odd); flaw != NoFlaw || e != nil {
 					t.Errorf("%s: %v, %v", raw, flaw, e)
 				}
 			}
 			for raw, want := range row.refused {
 				path, odd, flaw := Scan(raw)
 				if flaw == NoFlaw {
-					if e := s.Bears(path, odd); e != nil {
+					if e := s.Bears("", path, odd); e != nil {
 						flaw = e.Flaw
 					}
 				}
@@ -207,7 +207,7 @@ func TestEveryReadingCounts(t *testing.T) {
 	} {
 		s := compile(t, Options{Path: "/w/**", Allow: anything}, Options{Path: row[0], Public: true})
 		path, odd, flaw := Scan(row[1])
-		if e := s.Bears(path, odd); flaw != NoFlaw || e == nil || e.Flaw != OtherRoute || e.Other == nil || e.Other.Path != row[0] {
+		if e := s.Bears("", path, odd); flaw != NoFlaw || e == nil || e.Flaw != OtherRoute || e.Other == nil || e.Other.Path != row[0] {
 			t.Errorf("%s: %v, %v, want a reading that leads to %s", row[1], flaw, e, row[0])
 		}
 	}
@@ -227,7 +227,7 @@ func TestPathErrorsSayWhatToDo(t *testing.T) {
 	} {
 		path, odd, _ := Scan(raw)
 		got := ""
-		if e := s.Bears(path, odd); e != nil {
+		if e := s.Bears("", path, odd); e != nil {
 			got = e.Error()
 		}
 		if got != want {
@@ -235,10 +235,10 @@ func TestPathErrorsSayWhatToDo(t *testing.T) {
 		}
 	}
 	only := compile(t, Options{Name: "files", Path: "/files/*/**", Allow: anything})
-	if e := only.Bears("/files//x", EmptySegments); e != nil {
+	if e := only.Bears("", "/files//x", EmptySegments); e != nil {
 		t.Errorf("/files//x: %v", e)
 	}
-	if e := only.Bears("/files//", EmptySegments); e == nil || e.Error() != "for route files as it stands, for none as others would read it" {
+	if e := only.Bears("", "/files//", EmptySegments); e == nil || e.Error() != "for route files as it stands, for none as others would read it" {
 		t.Errorf("/files//: %v", e)
 	}
 }
@@ -367,7 +367,7 @@ func FuzzReadings(f *testing.F) {
 		options := borne[int(which)%len(borne)].options
 		s := compile(t, options...)
 		stands := slowRoute(options, slowSegments(t, raw, ""), asciiFold)
-		if got := s.Route("GET", path).index; got != stands {
+		if got := s.Route("GET", "", path).index; got != stands {
 			t.Fatalf("%q: route %d, the reference finds %d", raw, got, stands)
 		}
 		var differs []string
@@ -387,7 +387,7 @@ func FuzzReadings(f *testing.F) {
 				}
 			}
 		}
-		e := s.Bears(path, odd)
+		e := s.Bears("", path, odd)
 		if e == nil && len(differs) > 0 {
 			t.Fatalf("%q passes as route %d; %q read another", raw, stands, differs)
 		}
@@ -395,7 +395,7 @@ func FuzzReadings(f *testing.F) {
 			t.Fatalf("%q is refused: %v; no reading differs", raw, e)
 		}
 		if e == nil && stands >= 0 {
-			up := s.Route("GET", path).UpstreamPath(raw)
+			up := s.Route("GET", "", path).UpstreamPath(raw)
 			if _, more, flaw := Scan(up); flaw != NoFlaw || more&^odd != 0 || !strings.HasSuffix(raw, up) && up != "/" {
 				t.Fatalf("%q: the upstream is asked for %q", raw, up)
 			}

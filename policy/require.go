@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/wicketgate/wicketgate/token"
@@ -18,13 +16,16 @@ type requirement struct {
 	note   func(*token.Trace, *Route, *Request, *token.Principal, time.Time)
 }
 
-// requirements are in the order a client can do least about them. Where the
-// policy says no to who is calling, neither another scope nor another login
+// requirements are in the order a client can do least about them. Where a call
+// comes from no token mends, and a token of another kind or a new one is the
+// least that must be had. Where the policy says no to who is calling, neither another scope nor another login
 // would help, so nothing else is said. A login that must be renewed comes
 // before a scope that is missing, and one answer names both (RFC 9470
 // section 3).
 var requirements = []requirement{
+	{token.ReasonNetwork, func(o *Options) bool { return len(o.Networks) > 0 }, checkNetwork, noteNetwork},
 	{token.ReasonBinding, func(o *Options) bool { return o.Binding != AnyBinding }, checkBinding, noteBinding},
+	{token.ReasonTokenAge, func(o *Options) bool { return o.MaxTokenAge > 0 }, checkTokenAge, noteTokenAge},
 	{token.ReasonClient, func(o *Options) bool { return len(o.Clients) > 0 }, checkClient, noteClient},
 	{token.ReasonSubject, func(o *Options) bool { return len(o.Subjects) > 0 || o.SubjectType != "" }, checkSubject, noteSubject},
 	{token.ReasonActor, func(o *Options) bool { return len(o.Actors) > 0 }, checkActor, noteActor},
@@ -150,65 +151,4 @@ func noteActor(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ t
 	v, _ := p.Lookup("act")
 	trace.Value(token.ReasonActor, v)
 	trace.Want(r.Actors)
-}
-
-// A rule wants one of values at a dotted path.
-type rule struct {
-	path   string
-	values []string
-}
-
-func compileRules(claims map[string][]string) []rule {
-	rules := make([]rule, 0, len(claims))
-	for path, values := range claims {
-		rules = append(rules, rule{path, values})
-	}
-	slices.SortFunc(rules, func(a, b rule) int { return strings.Compare(a.path, b.path) })
-	return rules
-}
-
-func checkRules(r *Route, _ *Request, p *token.Principal, _ time.Time) *token.Error {
-	for _, rule := range r.demands.rules {
-		if v, _ := p.Lookup(rule.path); !rule.holds(v) {
-			return forbid(token.ReasonRule)
-		}
-	}
-	return nil
-}
-
-// noteRules goes no further than the rule that fails.
-func noteRules(trace *token.Trace, r *Route, _ *Request, p *token.Principal, _ time.Time) {
-	for _, rule := range r.demands.rules {
-		v, _ := p.Lookup(rule.path)
-		trace.Text(token.ReasonRule, rule.path+" "+string(cmp.Or(v, "absent")))
-		trace.Want(rule.values)
-		if !rule.holds(v) {
-			return
-		}
-	}
-}
-
-// holds looks for a wanted value in a single value, in a list, and in the
-// value member of a list's objects, which is how SCIM writes groups, roles and
-// entitlements (RFC 7643 section 4.1.2).
-func (q rule) holds(v token.Value) bool {
-	if q.names(v) {
-		return true
-	}
-	for element := range v.Each() {
-		if inner, isObject := element.Member("value"); q.names(element) || isObject && q.names(inner) {
-			return true
-		}
-	}
-	return false
-}
-
-// names compares a string by its characters, a number and a boolean by their
-// text. Nothing else can be named.
-func (q rule) names(v token.Value) bool {
-	if text, ok := v.Text(); ok {
-		return slices.Contains(q.values, text)
-	}
-	_, number := v.Number()
-	return (number || v == "true" || v == "false") && slices.Contains(q.values, string(v))
 }

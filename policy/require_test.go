@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,19 @@ import (
 
 // t0 is the clock of the tables.
 var t0 = time.Unix(1_800_000_000, 0)
+
+// from is a sender at an address.
+type from string
+
+func (f from) Source() (a netip.Addr) {
+	if f != "" {
+		a = netip.MustParseAddr(string(f))
+	}
+	return a
+}
+
+// here is a request from where everything is allowed.
+var here = &Request{Sender: from("10.1.2.3")}
 
 // heldBy is a verifier that holds for every signature.
 type heldBy struct{}
@@ -59,7 +73,7 @@ func routeOf(t testing.TB, o Options, resource Resource) *Route {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.Route("GET", "/")
+	return s.Route("GET", "", "/")
 }
 
 // answerOf writes a refusal in one line; "" is none.
@@ -82,7 +96,7 @@ func answerOf(e *token.Error) string {
 
 func wantAnswer(t *testing.T, r *Route, members, want string) {
 	t.Helper()
-	if got := answerOf(r.Authorize(&Request{}, callerOf(t, members), t0)); got != want {
+	if got := answerOf(r.Authorize(here, callerOf(t, members), t0)); got != want {
 		t.Errorf("{%s}: got %q, want %q", members, got, want)
 	}
 }
@@ -179,9 +193,10 @@ func TestActor(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	ops := map[string][]string{"groups": {"ops", "dev", "7", "true", "caf\u00e9", "null", "1e2"}}
+	type anyOf = map[string][]string
+	ops := anyOf{"groups": {"ops", "dev", "7", "true", "caf\u00e9", "null", "1e2"}}
 	for _, row := range []struct {
-		claims  map[string][]string
+		claims  anyOf
 		members string
 		want    string
 	}{
@@ -221,18 +236,22 @@ func TestRules(t *testing.T) {
 		{ops, `"Groups":"ops"`, noRule},
 		{ops, `"roles":"ops"`, noRule},
 		{ops, ``, noRule},
-		{map[string][]string{"realm_access.roles": {"admin"}}, `"realm_access":{"roles":["user","admin"]}`, ""},
-		{map[string][]string{"realm_access.roles": {"admin"}}, `"realm_access.roles":["admin"]`, ""},
-		{map[string][]string{"realm_access.roles": {"admin"}}, `"realm_access":{"roles":["user"]},"roles":["admin"]`, noRule},
-		{map[string][]string{"realm_access.roles": {"admin"}}, `"realm_access":[{"roles":["admin"]}]`, noRule},
-		{map[string][]string{"a": {"1"}, "b": {"2"}}, `"a":1,"b":2`, ""},
-		{map[string][]string{"a": {"1"}, "b": {"2"}}, `"a":1,"b":1`, noRule},
-		{map[string][]string{"a": {"1"}, "b": {"2"}}, `"a":1`, noRule},
-		{map[string][]string{"a": {"1"}, "b": {"2"}}, `"b":2`, noRule},
-		{map[string][]string{"iss": {"https://as.example.com"}}, ``, ""},
-		{map[string][]string{"iss": {"https://as.example.com/"}}, ``, noRule},
+		{anyOf{"realm_access.roles": {"admin"}}, `"realm_access":{"roles":["user","admin"]}`, ""},
+		{anyOf{"realm_access.roles": {"admin"}}, `"realm_access.roles":["admin"]`, ""},
+		{anyOf{"realm_access.roles": {"admin"}}, `"realm_access":{"roles":["user"]},"roles":["admin"]`, noRule},
+		{anyOf{"realm_access.roles": {"admin"}}, `"realm_access":[{"roles":["admin"]}]`, noRule},
+		{anyOf{"a": {"1"}, "b": {"2"}}, `"a":1,"b":2`, ""},
+		{anyOf{"a": {"1"}, "b": {"2"}}, `"a":1,"b":1`, noRule},
+		{anyOf{"a": {"1"}, "b": {"2"}}, `"a":1`, noRule},
+		{anyOf{"a": {"1"}, "b": {"2"}}, `"b":2`, noRule},
+		{anyOf{"iss": {"https://as.example.com"}}, ``, ""},
+		{anyOf{"iss": {"https://as.example.com/"}}, ``, noRule},
 	} {
-		wantAnswer(t, routeOf(t, Options{Claims: row.claims}, Resource{}), row.members, row.want)
+		rules := make(map[string]ClaimRule)
+		for path, values := range row.claims {
+			rules[path] = ClaimRule{AnyOf: values}
+		}
+		wantAnswer(t, routeOf(t, Options{Claims: rules}, Resource{}), row.members, row.want)
 	}
 }
 
@@ -249,7 +268,8 @@ func TestNothingAsked(t *testing.T) {
 var everything = Options{
 	All: token.Scopes{"read"}, Any: token.Scopes{"a", "b"}, ACR: []string{"gold"}, AMR: []string{"otp"}, MaxAge: 5 * time.Minute,
 	Clients: []string{"app"}, Subjects: []string{"alice"}, SubjectType: "user", Actors: []string{"desk"},
-	Claims:  map[string][]string{"groups": {"ops"}, "realm.roles": {"admin"}},
+	Claims:   map[string]ClaimRule{"groups": {AnyOf: []string{"ops"}}, "realm.roles": {Contains: []string{"admin"}}},
+	Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, MaxTokenAge: time.Minute,
 	Details: []Detail{{Type: "other"}, {Type: "payment", Actions: []string{"initiate"}, Identifier: "1"}},
 }
 
@@ -315,7 +335,7 @@ func TestOneAnswer(t *testing.T) {
 
 func TestAuthorizeAllocatesNothing(t *testing.T) {
 	for name, r := range map[string]*Route{"everything": routeOf(t, everything, hierarchy), "nothing": routeOf(t, Options{}, hierarchy)} {
-		p, req := callerOf(t, less(nil)), &Request{}
+		p, req := callerOf(t, less(nil)), here
 		allocations := testing.AllocsPerRun(100, func() {
 			r.Note(nil, req, p, t0)
 			if e := r.Authorize(req, p, t0); e != nil {
@@ -336,19 +356,21 @@ func TestNote(t *testing.T) {
 	r := routeOf(t, all, hierarchy)
 	noted := func(members string) string {
 		trace := &token.Trace{}
-		r.Note(trace, &Request{}, callerOf(t, members), t0)
+		r.Note(trace, here, callerOf(t, members), t0)
 		var text strings.Builder
 		for _, step := range trace.Steps {
 			fmt.Fprintf(&text, "%s: %s (%s)\n", step.Reason, step.Seen, step.Want)
 		}
 		return text.String()
 	}
-	const want = `binding: none (dpop mtls)
+	const want = `network: 10.1.2.3 (10.0.0.0/8)
+binding: none (dpop mtls)
+token_age: 2027-01-15T08:00:00Z, 0s ago (at most 1m0s ago)
 client: app (app)
 subject: user alice (user alice)
 actor: {"sub":"desk"} (desk)
 claim_rule: groups [{"value":"ops"}] (ops)
-claim_rule: realm.roles absent (admin)
+claim_rule: realm.roles absent (all of admin)
 authorization_details: absent (other payment)
 acr: absent (gold)
 amr: ["pwd","otp"] (otp)
@@ -381,7 +403,7 @@ scope: write b (read b)
 func BenchmarkAuthorize(b *testing.B) {
 	for name, o := range map[string]Options{"everything": everything, "nothing": {}} {
 		b.Run(name, func(b *testing.B) {
-			r, p, req := routeOf(b, o, hierarchy), callerOf(b, less(nil)), &Request{}
+			r, p, req := routeOf(b, o, hierarchy), callerOf(b, less(nil)), here
 			b.ReportAllocs()
 			for b.Loop() {
 				if e := r.Authorize(req, p, t0); e != nil {
@@ -390,4 +412,11 @@ func BenchmarkAuthorize(b *testing.B) {
 			}
 		})
 	}
+}
+
+func prefixes(list ...string) (out []netip.Prefix) {
+	for _, text := range list {
+		out = append(out, netip.MustParsePrefix(text))
+	}
+	return out
 }

@@ -11,11 +11,12 @@ import (
 // routes. It returns nil if the route that governs the path allows what is odd
 // about it, and everybody else who reads the path, in whatever way, would look
 // for the same route. What is not odd it bears without a look.
-func (s *Set) Bears(path string, odd Oddities) *PathError {
+func (s *Set) Bears(host, path string, odd Oddities) *PathError {
 	if odd&^foreignLetters == 0 && (odd == 0 || !s.folds) {
 		return nil
 	}
-	leaf := s.root.find(path, reading{})
+	trees := s.hosts.trees(host)
+	leaf := find(trees, path, reading{})
 	if missing := odd & Allowable; missing != 0 {
 		switch {
 		case len(leaf) == 0:
@@ -23,41 +24,42 @@ func (s *Set) Bears(path string, odd Oddities) *PathError {
 		case missing&^leaf[0].Allow != 0:
 			missing &^= leaf[0].Allow
 			e := &PathError{Flaw: missing.first(), Route: leaf[0]}
-			if checkAllow(missing, segmentsOf(leaf[0].Path)) == "" {
+			if checkAllow(missing, leaf[0].pattern) == "" {
 				e.Missing = missing
 			}
 			return e
 		}
 	}
-	return s.agree(leaf, path, odd)
+	return s.agree(trees, leaf, path, odd)
 }
 
 // WouldBear is Bears of a path whose route allows everything.
-func (s *Set) WouldBear(path string, odd Oddities) *PathError {
-	return s.agree(s.root.find(path, reading{}), path, odd)
+func (s *Set) WouldBear(host, path string, odd Oddities) *PathError {
+	trees := s.hosts.trees(host)
+	return s.agree(trees, find(trees, path, reading{}), path, odd)
 }
 
 // agree wants every reading of a path, and of what some make of it before they
 // read it, to lead to leaf.
-func (s *Set) agree(leaf []*Route, path string, odd Oddities) *PathError {
-	if e := s.agreeOn(leaf, path, odd); e != nil {
+func (s *Set) agree(trees []*node, leaf []*Route, path string, odd Oddities) *PathError {
+	if e := s.agreeOn(trees, leaf, path, odd); e != nil {
 		return e
 	}
 	var buffer [10]string
 	for _, other := range rewritings(buffer[:0], path) {
-		if e := s.agreeOn(leaf, other, odd|EmptySegments); e != nil {
+		if e := s.agreeOn(trees, leaf, other, odd|EmptySegments); e != nil {
 			return e
 		}
 	}
 	return nil
 }
 
-func (s *Set) agreeOn(leaf []*Route, path string, odd Oddities) *PathError {
+func (s *Set) agreeOn(trees []*node, leaf []*Route, path string, odd Oddities) *PathError {
 	for _, how := range readings {
 		if !how.applies(odd) {
 			continue
 		}
-		if e := s.leads(leaf, path, how); e != nil {
+		if e := s.leads(trees, leaf, path, how); e != nil {
 			return e
 		}
 	}
@@ -66,7 +68,7 @@ func (s *Set) agreeOn(leaf []*Route, path string, odd Oddities) *PathError {
 	}
 	for _, how := range readings {
 		if how.wide = true; how.applies(odd) {
-			if e := s.leads(leaf, path, how); e != nil {
+			if e := s.leads(trees, leaf, path, how); e != nil {
 				return e
 			}
 		}
@@ -76,8 +78,8 @@ func (s *Set) agreeOn(leaf []*Route, path string, odd Oddities) *PathError {
 
 // leads wants one reading of a path to lead to leaf, also where its prefix is
 // stripped.
-func (s *Set) leads(leaf []*Route, path string, how reading) *PathError {
-	if found := s.root.find(path, how); !sameRoutes(found, leaf) {
+func (s *Set) leads(trees []*node, leaf []*Route, path string, how reading) *PathError {
+	if found := find(trees, path, how); !sameRoutes(found, leaf) {
 		e := &PathError{Flaw: OtherRoute, Route: s.nowhere}
 		if len(leaf) > 0 {
 			e.Route = leaf[0]
@@ -101,11 +103,13 @@ func (s *Set) leads(leaf []*Route, path string, how reading) *PathError {
 }
 
 func sameRoutes(a, b []*Route) bool {
-	return len(a) == len(b) && (len(a) == 0 || a[0] == b[0])
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // Governs tells whether a route governs a path, whatever its methods.
-func (s *Set) Governs(path string) bool { return len(s.root.find(path, reading{})) > 0 }
+func (s *Set) Governs(host, path string) bool {
+	return len(find(s.hosts.trees(host), path, reading{})) > 0
+}
 
 // checkAllowed finds what a route says of its paths in vain.
 func checkAllowed(r *Route, segments []string) (field, message string) {
@@ -144,12 +148,12 @@ func (s *Set) spellings() (problems []error) {
 		return nil
 	}
 	for _, r := range s.routes {
-		if r.CaseInsensitive || !hasSpellings(r.Path) {
+		if r.CaseInsensitive || !hasSpellings(r.pattern) {
 			continue
 		}
 		for _, other := range s.routes {
-			if other.CaseInsensitive && meet(segmentsOf(r.Path), segmentsOf(other.Path)) {
-				problems = append(problems, &Error{r.index, "case_insensitive", fmt.Sprintf("must be true here too: routes[%d] takes other spellings of the same paths", other.index)})
+			if other.CaseInsensitive && shareHost(r, other) && meet(r.pattern, other.pattern) {
+				problems = append(problems, &Error{r.index, "case_insensitive", fmt.Sprintf("must be true here too: routes[%d] takes other spellings of the same paths", other.index), other})
 				break
 			}
 		}
@@ -164,12 +168,12 @@ func (s *Set) Doubts() (doubts []*Error) {
 		return nil
 	}
 	for _, r := range s.routes {
-		if r.CaseInsensitive || !hasSpellings(r.Path) {
+		if r.CaseInsensitive || !hasSpellings(r.pattern) {
 			continue
 		}
 		for _, other := range s.routes {
-			if takesSpellings(segmentsOf(other.Path), segmentsOf(r.Path)) {
-				doubts = append(doubts, &Error{r.index, "path", fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]; if the upstream ignores case, set case_insensitive here too", other.index)})
+			if shareHost(r, other) && takesSpellings(other.pattern, r.pattern) {
+				doubts = append(doubts, &Error{r.index, "path", fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]; if the upstream ignores case, set case_insensitive here too", other.index), other})
 				break
 			}
 		}
@@ -192,8 +196,8 @@ func takesSpellings(wide, narrow []string) bool {
 }
 
 // hasSpellings tells whether case makes a difference to a pattern.
-func hasSpellings(pattern string) bool {
-	return slices.ContainsFunc(segmentsOf(pattern), func(seg string) bool { return !isWild(seg) && hasLetters(seg) })
+func hasSpellings(pattern []string) bool {
+	return slices.ContainsFunc(pattern, func(seg string) bool { return !isWild(seg) && hasLetters(seg) })
 }
 
 func hasLetters(text string) bool {

@@ -47,12 +47,12 @@ func TestCaseInsensitive(t *testing.T) {
 		"/admin/1": "admin", "/ADMIN/1/x": "admin", "/Admin/x/Y": "admin", "/aDMIN/7/USERS": "one", "/ADMIN/7/users/": "one", "/admin/7/x": "number",
 		"/admin": "all", "/ADMIN": "all", "/administrator": "all", "/api/users": "other", "/API/users": "all", "/api/Users": "all", "/Admin\x00/x": "all",
 	} {
-		if got := s.Route("GET", path).Name; got != want {
+		if got := s.Route("GET", "", path).Name; got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
 	mixed := compile(t, Options{Path: "/7/**"}, Options{Path: "/7/{id}/x", CaseInsensitive: true})
-	if got := mixed.Route("GET", "/7/a/X").index; got != 1 {
+	if got := mixed.Route("GET", "", "/7/a/X").index; got != 1 {
 		t.Errorf("route %d, not the most specific", got)
 	}
 	doubts := s.Doubts()
@@ -68,7 +68,7 @@ func TestCaseInsensitivePrefixes(t *testing.T) {
 	s := compile(t, Options{Path: "/Ext/v1/**", StripPrefix: "/Ext", CaseInsensitive: true})
 	for raw, want := range map[string]string{"/ext/V1/a": "/V1/a", "/%45XT/v1": "/v1", "/EXT/v1/%61": "/v1/%61"} {
 		path, _, _ := Scan(raw)
-		if r := s.Route("GET", path); !r.Matched() || r.UpstreamPath(raw) != want {
+		if r := s.Route("GET", "", path); !r.Matched() || r.UpstreamPath(raw) != want {
 			t.Errorf("%s: %s, want %s", raw, r.UpstreamPath(raw), want)
 		}
 	}
@@ -88,10 +88,10 @@ func FuzzSpellings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string, which uint8, mask uint64) {
 		s := compile(t, sets[int(which)%len(sets)]...)
 		path, odd, flaw := Scan(raw)
-		if flaw != NoFlaw || s.Bears(path, odd) != nil {
+		if flaw != NoFlaw || s.Bears("", path, odd) != nil {
 			return
 		}
-		r := s.Route("GET", path)
+		r := s.Route("GET", "", path)
 		if !r.CaseInsensitive {
 			return
 		}
@@ -101,7 +101,7 @@ func FuzzSpellings(f *testing.F) {
 				other[i] ^= 0x20
 			}
 		}
-		if got := s.Route("GET", string(other)); got != r {
+		if got := s.Route("GET", "", string(other)); got != r {
 			t.Errorf("%q leads to %s, %q to %s", path, r.Path, other, got.Path)
 		}
 	})

@@ -128,7 +128,7 @@ func (g *Gate) ahead(req *Request, d *Decision) bool {
 	if !ok || g.CORS.options.Preflight == PreflightNeedsToken || g.Sources.used(req) {
 		return false
 	}
-	d.Route = g.Policy.Route(method, req.Path)
+	d.Route = g.Policy.Route(method, req.Host, req.Path)
 	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():

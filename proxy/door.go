@@ -40,7 +40,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 		return token.Refuse(token.Misdirected, token.ReasonHost)
 	}
 	ex.trace.Text(token.ReasonPath, target.path)
-	path, refusal := ex.gate.path(target.path)
+	path, refusal := ex.gate.path(host, target.path)
 	if refusal != nil {
 		return refusal
 	}

@@ -108,7 +108,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 			d = Decision{Verdict: Failed, Route: d.Route, Fault: panicError(placeOfPanic())}
 		}
 	}()
-	d.Route = g.Policy.Route(req.Method, req.Path)
+	d.Route = g.Policy.Route(req.Method, req.Host, req.Path)
 	if g.ahead(req, &d) {
 		return d
 	}

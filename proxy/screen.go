@@ -7,15 +7,15 @@ import (
 	"github.com/wicketgate/wicketgate/token"
 )
 
-// path decodes the path of a request target, or refuses one that is not the
+// path decodes the path of a request target for a host, or refuses one that is not the
 // same path to everybody who may read it. The cause of the refusal is a
 // *policy.PathError.
-func (g *Gate) path(raw string) (string, *token.Error) {
+func (g *Gate) path(host, raw string) (string, *token.Error) {
 	path, odd, flaw := policy.Scan(raw)
 	if flaw != policy.NoFlaw {
 		return "", refusePath(&policy.PathError{Flaw: flaw})
 	}
-	if broken := g.Policy.Bears(path, odd); broken != nil {
+	if broken := g.Policy.Bears(host, path, odd); broken != nil {
 		return "", refusePath(broken)
 	}
 	return path, nil
@@ -46,14 +46,15 @@ func (t *Table) Screen(listen string, r *http.Request) Screened {
 		s := Screened{Door: refusal}
 		if target, ok := splitTarget(r.RequestURI); ok && refusal.Reason == token.ReasonPath {
 			if path, odd, flaw := policy.Scan(target.path); flaw == policy.NoFlaw {
-				s.Even = ex.gate.Policy.WouldBear(path, odd)
+				host, _ := NormalHost(r.Host)
+				s.Even = ex.gate.Policy.WouldBear(host, path, odd)
 			}
 		}
 		return s
 	}
-	g, path := ex.gate, ex.request.Path
+	g, host, path := ex.gate, ex.request.Host, ex.request.Path
 	return Screened{
-		Route: g.Policy.Route(r.Method, path), Known: g.Policy.Governs(path),
+		Route: g.Policy.Route(r.Method, host, path), Known: g.Policy.Governs(host, path),
 		Answered: g.Metadata != nil && g.Metadata.asked(&ex.request),
 	}
 }

@@ -134,6 +134,7 @@ const (
 	ReasonDPoPSignature Reason = "dpop_sig"
 	ReasonDPoPReplay    Reason = "dpop_replay"
 
+	ReasonNetwork Reason = "network"
 	ReasonBinding Reason = "binding"
 	ReasonClient  Reason = "client"
 	ReasonSubject Reason = "subject"
@@ -145,6 +146,8 @@ const (
 	ReasonMaxAge  Reason = "auth_time"
 	ReasonScope   Reason = "scope"
 	ReasonClaims  Reason = "claims_too_large"
+
+	ReasonTokenAge Reason = "token_age"
 
 	ReasonBodySize Reason = "max_body"
 
@@ -219,7 +222,9 @@ var Reasons = []struct {
 	{ReasonDPoPToken, "the DPoP proof is for another access token"},
 	{ReasonDPoPSignature, "the DPoP proof's signature is not valid"},
 	{ReasonDPoPReplay, "the DPoP proof was used before"},
+	{ReasonNetwork, "requests from this network are not accepted"},
 	{ReasonBinding, "the access token must be bound to its sender"},
+	{ReasonTokenAge, "the access token was issued too long ago"},
 	{ReasonClient, "this client may not do this"},
 	{ReasonSubject, "this subject may not do this"},
 	{ReasonActor, "this actor may not do this for the subject"},

@@ -304,12 +304,19 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 // routeOptions compiles a route. nonce is what governs it when it does not say.
 func routeOptions(r config.Route, nonce bool) policy.Options {
 	o := policy.Options{
-		Name: r.Name, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional,
+		Name: r.Name, Hosts: r.Hosts, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional,
 		All: r.Scopes.All, Any: r.Scopes.Any, StripPrefix: r.StripPrefix,
 		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
 		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge, WebSocket: r.WebSocket, KeepStreams: !r.EndStreams,
 		Allow: policy.Allow(r.Allow), CaseInsensitive: r.CaseInsensitive,
-		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor, Claims: r.Claims,
+		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor,
+		MaxTokenAge: r.MaxTokenAge, Networks: r.Networks,
+	}
+	if len(r.Claims) > 0 {
+		o.Claims = make(map[string]policy.ClaimRule, len(r.Claims))
+	}
+	for path, claim := range r.Claims {
+		o.Claims[path] = policy.ClaimRule(claim)
 	}
 	for _, d := range r.AuthorizationDetails {
 		o.Details = append(o.Details, policy.Detail(d))
@@ -330,7 +337,10 @@ func routeErrors(c *config.File, at string, err error) error {
 	var placed []error
 	for _, e := range joined.Unwrap() {
 		if complaint, ok := errors.AsType[*policy.Error](e); ok {
-			e = c.ErrorAt(fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field), complaint.Message)
+			place := fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field)
+			if e = c.ErrorAt(place, complaint.Message); complaint.Other != nil {
+				e = c.ErrorBetween(place, complaint.Message, fmt.Sprintf("%s.routes[%d].path", at, complaint.Other.Index()))
+			}
 		}
 		placed = append(placed, e)
 	}

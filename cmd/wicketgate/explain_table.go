@@ -63,6 +63,10 @@ var rules = map[token.Reason]rule{
 	token.ReasonDPoPReplay:    {"proof used once", "RFC 9449 section 11.1", "dpop.replay"},
 
 	token.ReasonBinding: {"bound token", "RFC 9449 section 6, RFC 8705 section 3", "routes[].binding"},
+	token.ReasonNetwork: {"network", "", "routes[].networks, trusted_proxies"},
+
+	token.ReasonTokenAge: {"age of the token", "RFC 7519 section 4.1.6", "routes[].max_token_age"},
+
 	token.ReasonACR:     {"authentication class", "RFC 9470 section 3", "routes[].acr"},
 	token.ReasonAMR:     {"authentication methods", "RFC 8176 section 1", "routes[].amr"},
 	token.ReasonMaxAge:  {"authentication time", "RFC 9470 section 3", "routes[].max_age"},

@@ -214,6 +214,7 @@ func TestEveryReasonHasAPlace(t *testing.T) {
 		token.ReasonNoRoute, token.ReasonBody, token.ReasonTwoMethods, token.ReasonScope, token.ReasonClaims, token.ReasonMissing,
 		token.ReasonOrigin, token.ReasonCrossSite, token.ReasonBinding, token.ReasonACR, token.ReasonAMR, token.ReasonMaxAge,
 		token.ReasonClient, token.ReasonSubject, token.ReasonActor, token.ReasonRule, token.ReasonDetails,
+		token.ReasonNetwork, token.ReasonTokenAge,
 		token.ReasonOverload, token.ReasonVersion, token.ReasonLoop, token.ReasonEarlyData, token.ReasonBodySize,
 		token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels,
 	}
@@ -368,7 +369,7 @@ func outcome(t testing.TB, m *Telemetry, verdict proxy.Verdict) *proxy.Outcome {
 	gate := newGate(t, "api", "http://127.0.0.1:1", rigRoutes)
 	m.Bind(&proxy.Table{Sites: map[string]*proxy.Site{listener: {Only: gate}}}, []string{"corp"})
 	o := &proxy.Outcome{
-		Gate: gate, Decision: &proxy.Decision{Verdict: verdict, Route: gate.Policy.Route("GET", "/orders/1")},
+		Gate: gate, Decision: &proxy.Decision{Verdict: verdict, Route: gate.Policy.Route("GET", "", "/orders/1")},
 		Status: 200, Duration: 2 * time.Millisecond, Overhead: 40 * time.Microsecond,
 	}
 	switch verdict {

@@ -1,0 +1,61 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// claimForm finds what the keys of a rule about a claim say in vain.
+func (c *checker) claimForm(path string, f *Claim) {
+	for _, key := range []string{"present", "absent"} {
+		if at := path + "." + key; c.has(at) && (key == "present" && !f.Present || key == "absent" && !f.Absent) {
+			c.bad(at, "asks for nothing", "write present: true or absent: true")
+		}
+	}
+	for _, key := range []string{"absent", "equals", "present"} {
+		if !c.has(path + "." + key) {
+			continue
+		}
+		for _, other := range []string{"any_of", "contains", "equals", "prefix", "suffix", "present", "absent"} {
+			if other != key && c.has(path+"."+other) {
+				c.bad(path+"."+other, "says nothing beside "+key, "remove one of them")
+			}
+		}
+		return
+	}
+}
+
+// namesOf lists the values that a claim is compared with as a whole, by their
+// paths.
+func namesOf(path string, f Claim, s *source) map[string]string {
+	names := make(map[string]string)
+	add := func(at string, list []string) {
+		for i, name := range list {
+			names[fmt.Sprintf("%s[%d]", at, i)] = name
+		}
+	}
+	if f.Equals != "" {
+		names[path+".equals"] = f.Equals
+	}
+	if add(path+".contains", f.Contains); s.has(path + ".any_of") {
+		path += ".any_of"
+	}
+	add(path, f.AnyOf)
+	return names
+}
+
+// networks finds networks that say nothing.
+func (c *checker) networks(path string, list []netip.Prefix) {
+	for i, n := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if n.IsValid() && n.Bits() == 0 {
+			c.warn(at, "lets every address in")
+		}
+		for j, other := range list[:i] {
+			if n.IsValid() && other.IsValid() && n.Overlaps(other) {
+				c.bad(at, fmt.Sprintf("overlaps %s[%d]", path, j), "keep the wider one")
+				break
+			}
+		}
+	}
+}
