@@ -76,6 +76,10 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value, tag reflect.
 		if d.object(path, n, v, "a list, or all and any lists") && len(n.Content) == 0 {
 			d.report(d.place(path), path, "asks for no scope", "leave scopes out, or list some")
 		}
+	case *ClaimHeader:
+		d.claimHeader(path, n, target, tag)
+	case *Only:
+		d.only(path, n, target, tag)
 	default:
 		switch v.Kind() {
 		case reflect.Struct:

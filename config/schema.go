@@ -32,6 +32,12 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) node {
 	if t == reflect.TypeFor[Scopes]() {
 		return node{"anyOf": []node{schemaOf(reflect.TypeFor[[]string](), tag), objectSchema(t)}}
 	}
+	switch t {
+	case reflect.TypeFor[ClaimHeader]():
+		return node{"anyOf": []node{schemaOf(reflect.TypeFor[string](), tag), objectSchema(t)}}
+	case reflect.TypeFor[Only]():
+		return node{"anyOf": []node{schemaOf(reflect.TypeFor[string](), policyWord), schemaOf(reflect.TypeFor[[]string](), tag)}}
+	}
 	if isObject(t) {
 		return objectSchema(t)
 	}

@@ -62,10 +62,8 @@ func NewForward(o ForwardOptions) *Forward {
 		f.Ours(*name)
 	}
 	o.ClaimsHeader, o.AssertionHeader = http.CanonicalHeaderKey(o.ClaimsHeader), http.CanonicalHeaderKey(o.AssertionHeader)
-	f.Ours(o.ClaimsHeader)
-	if f.o = o; o.AssertionHeader != headerAuthorization { // which other tokens may come in; see dropToken
-		f.Ours(o.AssertionHeader)
-	}
+	f.Ours(o.ClaimsHeader, o.AssertionHeader)
+	f.o = o
 	return f
 }
 
