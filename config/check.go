@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -201,6 +202,7 @@ func (c *checker) resource(path string, r *Resource) {
 	c.forward(path+".forward", r.Forward)
 	c.hierarchy(path+".scope_hierarchy", r.ScopeHierarchy)
 	c.routes(path, r)
+	c.forwards(path, r)
 	c.published(path, r)
 	c.tokenSources(path+".token_sources", r)
 }
@@ -310,21 +312,13 @@ func (c *checker) forward(path string, f Forward) {
 	})
 	for _, name := range names {
 		at, normal := join(path+".headers", name), normalName(name)
-		switch {
-		case !headerName.MatchString(name):
-			c.badKey(at, "is no header name", "letters, digits and hyphens")
-		case slices.Contains(ours, normal):
-			c.badKey(at, "is set for every request already", "")
-		case slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-forwarded-") || strings.HasPrefix(normal, "grpc-"):
-			c.badKey(at, "is a header with a meaning of its own", "take another name, like X-Auth-Email")
-		case strings.HasSuffix(normal, "-bin"):
-			c.badKey(at, "ends in -bin, which gRPC takes for base64", "take another name, like X-Auth-Email")
-		case seen[normal] != "":
+		if c.forwardName(at, name); seen[normal] != "" {
 			c.badKey(at, "is read as "+seen[normal]+" by some servers", "")
 		}
 		seen[normal] = name
-		c.claim(at, f.Headers[name])
+		c.claim(at, f.Headers[name].Claim)
 	}
+	c.told(path, f)
 }
 
 func (c *checker) claim(path, claim string) {
@@ -356,12 +350,7 @@ func (c *checker) routes(resource string, r *Resource) {
 		c.rules(path, route)
 		c.streams(path, route, r.Upstream)
 		c.forward(path+".forward", route.Forward)
-		if !c.has(path + ".forward.headers") {
-			route.Forward.Headers = r.Forward.Headers
-		}
-		if !c.has(path + ".forward.token") {
-			route.Forward.Token = r.Forward.Token
-		}
+		c.inherit(path+".forward", reflect.ValueOf(&route.Forward).Elem(), reflect.ValueOf(r.Forward))
 		if c.name(path+".name", route.Name); route.Name == "" {
 			route.Name = strings.TrimSpace(strings.Join(route.Methods, ",") + " " + strings.Join(route.Hosts, ",") + route.Path)
 		}

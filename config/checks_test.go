@@ -77,7 +77,7 @@ func TestEachFault(t *testing.T) {
 		about("", `routes: [{path: /a, claims: {act.act: [x]}}]`, ""):                       "resources[0].routes[0].claims[\"act.act\"]: is history",
 		about("", `routes: [{path: /a, claims: {act.act.sub: [x]}}]`, ""):                   "resources[0].routes[0].claims[\"act.act.sub\"]: is history",
 		about("", `token_sources: {header: X-T}, forward: {headers: {X-U: a}}`, ""):         "",
-		about("", `token_sources: {header: X-T}, forward: {headers: {X-U: a, X_T: a}}`, ""): "resources[0].token_sources.header: is set by forward.headers",
+		about("", `token_sources: {header: X-T}, forward: {headers: {X-U: a, X_T: a}}`, ""): "resources[0].token_sources.header: is set by forward already",
 
 		strings.Replace(about("name: a", "", ""), "a.example.com", "a.example.com?", 1):                                                                                   "issuers[0].issuer: an issuer has no query",
 		about("jwks_uri: https://k.example.com, hosts: [k.example.com]", "", ""):                                                                                          "issuers[0].hosts: means nothing with jwks_uri",

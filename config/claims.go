@@ -3,7 +3,17 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
+
+// Values are those that a rule names whole.
+func (c Claim) Values() []string {
+	list := slices.Concat(c.AnyOf, c.Contains)
+	if c.Equals != "" {
+		list = append(list, c.Equals)
+	}
+	return list
+}
 
 // claimForm finds what the keys of a rule about a claim say in vain.
 func (c *checker) claimForm(path string, f *Claim) {

@@ -87,6 +87,10 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value, tag reflect.
 		} else if d.object(path, n, v, want) && len(n.Content) == 0 {
 			d.report(d.place(path), path, "asks for nothing", "list some values, or write present: true")
 		}
+	case *ClaimHeader:
+		d.claimHeader(path, n, target, tag)
+	case *Only:
+		d.only(path, n, target, tag)
 	default:
 		switch v.Kind() {
 		case reflect.Struct:

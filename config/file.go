@@ -136,12 +136,6 @@ type TokenSources struct {
 	WebSocket bool   `yaml:"websocket" doc:"Take the token from Sec-WebSocket-Protocol of a handshake, for browsers; default false."`
 }
 
-// Forward says what an upstream is told.
-type Forward struct {
-	Headers map[string]string `yaml:"headers" doc:"Headers to set from claims, by name, each a dotted claim path; default none."`
-	Token   bool              `yaml:"token" doc:"Pass a verified access token on as the client sent it, one from token_sources as Authorization: Bearer, never the proof; default false."`
-}
-
 // Route is one rule of a resource. Its Forward is the effective one: the
 // resource's where the route says nothing.
 type Route struct {

@@ -153,6 +153,9 @@ func (f *File) named() []namedFile {
 		all = append(all, i.Introspection.files(at+"introspection")...)
 		all = append(all, i.Introspection.Shared.files(at+"introspection.shared")...)
 	}
+	for n := range f.Resources {
+		all = append(all, f.Resources[n].keyFiles(fmt.Sprintf("resources[%d]", n), f.Has)...)
+	}
 	all = append(all, f.Revocation.files()...)
 	return slices.DeleteFunc(all, func(n namedFile) bool { return *n.file == "" })
 }

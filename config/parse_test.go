@@ -134,8 +134,10 @@ func TestGoodFile(t *testing.T) {
 	}
 	check("route names", names, []string{"/", "/ext", "c", "/d/"})
 	check("inherited forward", one.Routes[0].Forward, one.Forward)
-	check("headers replaced", one.Routes[1].Forward, Forward{Headers: map[string]string{}, Token: true})
-	check("token replaced", one.Routes[2].Forward, Forward{Headers: one.Forward.Headers})
+	headless, tokenless := one.Forward, one.Forward
+	headless.Headers, tokenless.Token = map[string]ClaimHeader{}, false
+	check("headers replaced", one.Routes[1].Forward, headless)
+	check("token replaced", one.Routes[2].Forward, tokenless)
 	check("scopes", []Scopes{one.Routes[1].Scopes, one.Routes[2].Scopes}, []Scopes{{Any: []string{"a", "b"}}, {All: []string{"a"}}})
 	check("binding", one.Routes[0].Binding, "any")
 }

@@ -33,6 +33,12 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) node {
 	case reflect.TypeFor[Scopes](), reflect.TypeFor[Claim]():
 		return node{"anyOf": []node{schemaOf(reflect.TypeFor[[]string](), tag), objectSchema(t)}}
 	}
+	switch t {
+	case reflect.TypeFor[ClaimHeader]():
+		return node{"anyOf": []node{schemaOf(reflect.TypeFor[string](), tag), objectSchema(t)}}
+	case reflect.TypeFor[Only]():
+		return node{"anyOf": []node{schemaOf(reflect.TypeFor[string](), policyWord), schemaOf(reflect.TypeFor[[]string](), tag)}}
+	}
 	if isObject(t) {
 		return objectSchema(t)
 	}

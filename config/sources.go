@@ -48,7 +48,7 @@ func (c *checker) tokenHeader(path, name string, r *Resource) {
 	case ownMeaning:
 		c.bad(path, "is a header with a meaning of its own", "take another name, like X-Api-Token")
 	case setsHeader(r, normal):
-		c.bad(path, "is set by forward.headers already", "take another name, like X-Api-Token")
+		c.bad(path, "is set by forward already", "take another name, like X-Api-Token")
 	}
 }
 
@@ -56,12 +56,7 @@ func (c *checker) tokenHeader(path, name string, r *Resource) {
 // name in normal form.
 func setsHeader(r *Resource, normal string) bool {
 	sets := func(f Forward) bool {
-		for name := range f.Headers {
-			if normalName(name) == normal {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(f.Names(), func(name string) bool { return normalName(name) == normal })
 	}
 	return sets(r.Forward) || slices.ContainsFunc(r.Routes, func(route Route) bool { return sets(route.Forward) })
 }

@@ -47,7 +47,7 @@ func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *
 	}
 	told.Upstream = ex.gate.Upstream.Name + ex.gate.Upstream.base + ex.decision.Route.UpstreamPath(ex.request.RawPath)
 	for _, f := range ex.fields {
-		told.Fields = append(told.Fields, f.name+": "+f.value)
+		told.Fields = append(told.Fields, f.name+": "+ex.forward.shown(f))
 	}
 	return told
 }

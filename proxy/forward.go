@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"encoding/base64"
 	"net/http"
-	"strings"
+	"slices"
 
+	"github.com/wicketgate/wicketgate/proxy/assertion"
+	"github.com/wicketgate/wicketgate/proxy/fieldvalue"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -26,148 +29,122 @@ const (
 
 // A Forward says what the upstream of a route is told about the caller.
 type Forward struct {
-	claims []claimHeader
-	ours   map[string]bool // names in normal form that only we may set
-	token  bool
+	o    ForwardOptions
+	ours map[string]bool // names in normal form that only we may set
 }
 
-type claimHeader struct{ name, claim string }
+// ForwardOptions are what a Forward is made of. The zero ForwardOptions tell
+// the fields every upstream is told.
+type ForwardOptions struct {
+	Headers   []ClaimHeader
+	KeepToken bool // leaves the Authorization field as the client sent it
 
-// NewForward makes a Forward. headers maps field names to dotted claim paths;
-// keepToken leaves the Authorization field as the client sent it.
-func NewForward(headers map[string]string, keepToken bool) *Forward {
-	f := &Forward{ours: make(map[string]bool), token: keepToken}
-	for name, claim := range headers {
-		f.claims = append(f.claims, claimHeader{http.CanonicalHeaderKey(name), claim})
-		f.ours[NormalName(name)] = true
+	ClaimsHeader string                 // name of a field with the claims of Projection as a JSON object in base64url; empty for none
+	Projection   *fieldvalue.Projection // with ClaimsHeader
+
+	Signer          *assertion.Signer // of assertions about the caller; nil for none
+	AssertionHeader string            // name of the field with it; in Authorization it is a bearer token
+}
+
+// ClaimHeader is a field that is set from a claim.
+type ClaimHeader struct {
+	Name, Claim string // Claim is a dotted path
+	Form        fieldvalue.Form
+}
+
+// NewForward makes a Forward.
+func NewForward(o ForwardOptions) *Forward {
+	f := &Forward{ours: make(map[string]bool)}
+	o.Headers = append([]ClaimHeader(nil), o.Headers...)
+	for i := range o.Headers {
+		name := &o.Headers[i].Name
+		*name = http.CanonicalHeaderKey(*name)
+		f.Ours(*name)
 	}
+	o.ClaimsHeader, o.AssertionHeader = http.CanonicalHeaderKey(o.ClaimsHeader), http.CanonicalHeaderKey(o.AssertionHeader)
+	f.Ours(o.ClaimsHeader, o.AssertionHeader)
+	f.o = o
 	return f
 }
 
+const headerAuthorization = "Authorization"
+
 // Ours adds the names that other routes set, so that no route lets a client
 // speak in them.
-func (f *Forward) Ours(others map[string]string) {
-	for name := range others {
-		f.ours[NormalName(name)] = true
+func (f *Forward) Ours(names ...string) {
+	for _, name := range names {
+		if name != "" {
+			f.ours[NormalName(name)] = true
+		}
 	}
 }
+
+// Signer is what signs assertions about callers, or nil.
+func (f *Forward) Signer() *assertion.Signer { return f.o.Signer }
 
 type field struct{ name, value string }
 
 // fields renders the caller. It is not ok when a claim does not fit into a
 // header field.
 func (f *Forward) fields(p *token.Principal) (list []field, ok bool) {
-	list = make([]field, 0, 6+len(f.claims))
-	total := 0
+	list = make([]field, 0, 8+len(f.o.Headers))
+	list = append(list,
+		field{headerSubject, fieldvalue.Text(p.Subject, "")},
+		field{headerSubjectType, p.SubjectType()},
+		field{headerIssuer, fieldvalue.Text(p.Claims.Issuer, "")},
+		field{headerClientID, fieldvalue.Text(p.ClientID, "")},
+		field{headerScope, fieldvalue.List(p.Scope, " ")},
+		field{headerBinding, p.Binding.String()})
 	ok = true
-	add := func(name, value string) {
-		if value == "" {
-			return
-		}
-		total += len(name) + len(value) + 4
-		ok = ok && len(value) <= maxHeader && total <= maxHeaders
-		list = append(list, field{name, value})
-	}
-	add(headerSubject, encode(p.Subject, ""))
-	add(headerSubjectType, p.SubjectType())
-	add(headerIssuer, encode(p.Claims.Issuer, ""))
-	add(headerClientID, encode(p.ClientID, ""))
-	add(headerScope, encodeList(p.Scope, " "))
-	add(headerBinding, p.Binding.String())
-	for _, h := range f.claims {
-		if v, found := p.Lookup(h.claim); found {
-			if text, ok := encodeValue(v); ok {
-				add(h.name, text)
-			}
+	for _, h := range f.o.Headers {
+		if v, found := p.Lookup(h.Claim); found {
+			text, fits := h.Form.Value(v)
+			list, ok = append(list, field{h.Name, text}), ok && fits
 		}
 	}
-	return list, ok
-}
-
-// encodeValue renders a claim: text percent-encoded, numbers and booleans as
-// the token spells them, arrays of those as a list. Null, objects and arrays
-// of anything else have no form as a header field.
-func encodeValue(v token.Value) (text string, ok bool) {
-	if elements, isList := v.Elements(); isList {
-		parts := make([]string, len(elements))
-		for i, e := range elements {
-			if parts[i], ok = encodeScalar(e, ","); !ok {
-				return "", false
-			}
-		}
-		return strings.Join(parts, ","), true
-	}
-	return encodeScalar(v, "")
-}
-
-func encodeScalar(v token.Value, separator string) (string, bool) {
-	if text, ok := v.Text(); ok {
-		return encode(text, separator), true
-	}
-	if number, ok := v.Number(); ok {
-		return number, true
-	}
-	if v == "true" || v == "false" {
-		return string(v), true
-	}
-	return "", false
-}
-
-func encodeList(list []string, separator string) string {
-	switch len(list) {
-	case 0:
-		return ""
-	case 1:
-		return encode(list[0], separator)
-	}
-	parts := make([]string, len(list))
-	for i, e := range list {
-		parts[i] = encode(e, separator)
-	}
-	return strings.Join(parts, separator)
-}
-
-const upperHex = "0123456789ABCDEF"
-
-// encode writes text so that it is one field value and can be read back by any
-// percent-decoder: printable ASCII as it is, everything else, the percent sign
-// and the separator of the list it is part of as %XX. A space stays when it
-// stands alone between two other characters, so that nothing trims or folds
-// it.
-func encode(text, separator string) string {
-	plain := true
-	for i := range len(text) {
-		if !staysPlain(text, i, separator) {
-			plain = false
-			break
+	if f.o.ClaimsHeader != "" {
+		if object, found := f.o.Projection.Append(nil, p.Claims); found {
+			list = append(list, field{f.o.ClaimsHeader, base64.RawURLEncoding.EncodeToString(object)})
 		}
 	}
-	if plain {
-		return text
-	}
-	var b strings.Builder
-	b.Grow(len(text) + 16)
-	for i := range len(text) {
-		if c := text[i]; staysPlain(text, i, separator) {
-			b.WriteByte(c)
-		} else {
-			b.WriteByte('%')
-			b.WriteByte(upperHex[c>>4])
-			b.WriteByte(upperHex[c&15])
-		}
-	}
-	return b.String()
+	list = slices.DeleteFunc(list, func(one field) bool { return one.value == "" })
+	return list, ok && fit(list)
 }
 
-func staysPlain(text string, i int, separator string) bool {
-	c := text[i]
-	switch {
-	case c == '%' || c < ' ' || c >= 0x7f:
-		return false
-	case separator != "" && c == separator[0]:
-		return false
-	case c == ' ':
-		return i > 0 && i < len(text)-1 && text[i-1] != ' ' && text[i+1] != ' '
+// fit reports whether every server takes what is told.
+func fit(list []field) bool {
+	total := 0
+	for _, one := range list {
+		if total += len(one.name) + len(one.value) + 4; len(one.value) > maxHeader || total > maxHeaders {
+			return false
+		}
 	}
 	return true
+}
+
+// assert adds an assertion about the caller of an allowed request. It is signed
+// last, when nothing else is left to refuse.
+func (f *Forward) assert(ex *exchange) (fits bool, err error) {
+	target := ex.gate.Upstream.base + ex.decision.Route.UpstreamPath(ex.request.RawPath)
+	if query := ex.upstreamQuery(); query != "" || ex.query == "?" {
+		target += "?" + query
+	}
+	text, err := f.o.Signer.Assert(ex.decision.Principal, assertion.Request{Method: ex.request.Method, Target: target}, ex.started)
+	if err != nil {
+		return false, err
+	}
+	if f.o.AssertionHeader == headerAuthorization {
+		text = "Bearer " + text
+	}
+	ex.fields = append(ex.fields, field{f.o.AssertionHeader, text})
+	return fit(ex.fields), nil
+}
+
+// shown is the value of a field for people: of an assertion what it says, and
+// not its signature.
+func (f *Forward) shown(one field) string {
+	if f.o.Signer != nil && one.name == f.o.AssertionHeader {
+		return assertion.Describe(one.value)
+	}
+	return one.value
 }

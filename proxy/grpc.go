@@ -90,6 +90,7 @@ func writeTrailersOnly(rec *recorder, mediaType string, status int, message stri
 // grpcMessage encodes a message for its field: printable ASCII as it is, all
 // else and the percent sign as %XX.
 func grpcMessage(text string) string {
+	const upperHex = "0123456789ABCDEF"
 	var b strings.Builder
 	for _, c := range []byte(text) {
 		if c >= ' ' && c <= '~' && c != '%' {

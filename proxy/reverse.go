@@ -221,7 +221,14 @@ func (ex *exchange) tell() (fits bool) {
 	if ex.decision.Principal == nil {
 		return true
 	}
-	if ex.fields, fits = ex.forward.fields(ex.decision.Principal); !fits {
+	var fault error
+	if ex.fields, fits = ex.forward.fields(ex.decision.Principal); fits && ex.forward.o.Signer != nil {
+		fits, fault = ex.forward.assert(ex)
+	}
+	switch {
+	case fault != nil:
+		ex.decision.Verdict, ex.decision.Fault = Failed, fault
+	case !fits:
 		ex.decision.Verdict = Refused
 		ex.decision.Refusal = token.Refuse(token.HeaderTooLarge, token.ReasonClaims)
 	}

@@ -32,7 +32,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	delete(h, "Connection") // httputil puts an upgrade back in; none is let through
 	strip(h, ex.forward.ours, ex.trusted)
 	// Only a token that was proven may stay: the upstream would believe any.
-	if !ex.forward.token || ex.decision.Principal == nil {
+	if !ex.forward.o.KeepToken || ex.decision.Principal == nil {
 		dropToken(h)
 	}
 	dropConnectionProof(h)

@@ -236,7 +236,7 @@ func (ex *exchange) cleanSources(h http.Header) {
 		return
 	}
 	s.clean(h)
-	if !ex.forward.token || ex.decision.Principal == nil {
+	if !ex.forward.o.KeepToken || ex.decision.Principal == nil {
 		return
 	}
 	if p := s.presented(&ex.request); p.count == 1 {

@@ -14,6 +14,7 @@ import (
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/assertion"
 	"github.com/wicketgate/wicketgate/proxy/forwarded"
 	"github.com/wicketgate/wicketgate/proxy/streams"
 	"github.com/wicketgate/wicketgate/token"
@@ -39,6 +40,7 @@ type stores struct {
 	receiver  *receiver // of events; nil for none
 	upstreams *proxy.Upstreams
 	streams   *streams.Set
+	signing   assertion.Ring       // what upstreams verify assertions with
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
 }
@@ -297,8 +299,9 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	for _, doubt := range gate.Policy.Doubts() {
 		c.Warn(fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message)
 	}
-	gate.Forward, gate.MaxBody = forwards(c, r), bodyLimits(r)
-	return gate, nil
+	gate.MaxBody = bodyLimits(r)
+	gate.Forward, err = forwards(c, s, index)
+	return gate, err
 }
 
 // routeOptions compiles a route. nonce is what governs it when it does not say.
@@ -345,31 +348,4 @@ func routeErrors(c *config.File, at string, err error) error {
 		placed = append(placed, e)
 	}
 	return errors.Join(placed...)
-}
-
-// forwards renders what each route tells the upstream. Every route strips the
-// names that any route of any resource sets: they may share an upstream.
-func forwards(c *config.File, r config.Resource) []*proxy.Forward {
-	routes := r.Routes
-	if len(routes) == 0 {
-		routes = []config.Route{{Forward: r.Forward}}
-	}
-	list := make([]*proxy.Forward, len(routes))
-	for i, route := range routes {
-		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
-		if c.MTLS.Name != "" {
-			list[i].Ours(map[string]string{c.MTLS.Name: ""})
-		}
-		ownInteraction(c, list[i])
-		if name := r.TokenSources.Header; name != "" {
-			list[i].Ours(map[string]string{name: ""})
-		}
-		for _, resource := range c.Resources {
-			list[i].Ours(resource.Forward.Headers)
-			for _, other := range resource.Routes {
-				list[i].Ours(other.Forward.Headers)
-			}
-		}
-	}
-	return list
 }

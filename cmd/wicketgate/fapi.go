@@ -37,6 +37,6 @@ func servedSuites(c *config.File) []uint16 {
 // upstream.
 func ownInteraction(c *config.File, f *proxy.Forward) {
 	if c.FAPI() {
-		f.Ours(map[string]string{proxy.HeaderInteraction: ""})
+		f.Ours(proxy.HeaderInteraction)
 	}
 }

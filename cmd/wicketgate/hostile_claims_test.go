@@ -108,7 +108,7 @@ func threatH96(t *testing.T) {
 	}
 }
 
-// threatH97 sends texts of every kind of character the whole way. FuzzEncode
+// threatH97 sends texts of every kind of character the whole way. fieldvalue.FuzzText
 // looks for more of them.
 func threatH97(t *testing.T) {
 	f := newFixture(t, nil)

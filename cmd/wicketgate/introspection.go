@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/signer"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/validator"
@@ -48,7 +49,7 @@ func introspectionOf(c *config.File, index int, keys jwks.Source) (introspect.Se
 		key = "key_file"
 		var text string
 		if text, err = readSecret(o.KeyFile); err == nil {
-			s.Key, err = introspect.ParseKey([]byte(text))
+			s.Key, err = signer.Parse([]byte(text))
 		}
 	case introspect.MutualTLS:
 		key = "cert_file"

@@ -197,6 +197,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.stores.statuses.Configure(compiled.statuses)
 	g.stores.receiver.use(compiled.signals)
 	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
+	g.stores.signing.Publish(signingKeys(compiled.table), time.Now()) // before any of them signs
 	g.metrics.Insecure(file.Insecure())
 	g.gates.Set(compiled.table)
 	if g.path != "" {

@@ -180,7 +180,7 @@ func newGate(t testing.TB, name, upstream string, routes []policy.Options) *prox
 	}
 	gate := &proxy.Gate{Name: name, Policy: set, Upstream: up}
 	for range set.Routes() {
-		gate.Forward = append(gate.Forward, proxy.NewForward(nil, false))
+		gate.Forward = append(gate.Forward, proxy.NewForward(proxy.ForwardOptions{}))
 	}
 	return gate
 }

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/internal/signer"
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -101,11 +101,11 @@ func TestAssertion(t *testing.T) {
 		"kid": {strings.Replace(jwkOf(t, "ES256"), "{", `{"kid":"k1",`, 1), "ES256"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k, err := ParseKey([]byte(c.text))
+			k, err := signer.Parse([]byte(c.text))
 			if err != nil {
 				t.Fatal(err)
 			}
-			raw, err := k.assertion("gate", "https://as.example.com", time.Unix(1000, 0))
+			raw, err := assertion(k, "gate", "https://as.example.com", time.Unix(1000, 0))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func TestAssertion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			public, err := devissuer.JWK(k.signer.Public(), "", c.alg)
+			public, err := devissuer.JWK(k.Public(), "", c.alg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,42 +129,9 @@ func TestAssertion(t *testing.T) {
 				claims.ID == "" || claims.IssuedAt.Unix() != 1000 || claims.Expiry.Unix() != 1060 {
 				t.Errorf("claims %+v", claims)
 			}
-			if u.KeyID != k.id || (name == "kid") != (u.KeyID == "k1") || u.Algorithm != c.alg {
+			if u.KeyID != k.ID() || (name == "kid") != (u.KeyID == "k1") || u.Algorithm != c.alg {
 				t.Errorf("kid %q, alg %q", u.KeyID, u.Algorithm)
 			}
 		})
-	}
-}
-
-func TestKeysRefused(t *testing.T) {
-	for name, c := range map[string]struct {
-		text string
-		want error
-	}{
-		"nothing":     {"", errKeyForm},
-		"text":        {"secret", errKeyForm},
-		"public":      {`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`, errKeyForm},
-		"symmetric":   {`{"kty":"oct","k":"AAAA"}`, errKeyForm},
-		"P-384":       {pemOf(t, "PRIVATE KEY", newEC(t, elliptic.P384())), errKeyKind},
-		"short RSA":   {pemOf(t, "PRIVATE KEY", newRSA(t, 1024)), errKeyKind},
-		"other alg":   {strings.Replace(jwkOf(t, "ES256"), `"ES256"`, `"RS256"`, 1), errKeyAlg},
-		"unknown alg": {strings.Replace(jwkOf(t, "EdDSA"), `"EdDSA"`, `"none"`, 1), errKeyAlg},
-	} {
-		if _, err := ParseKey([]byte(c.text)); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", name, err, c.want)
-		}
-	}
-}
-
-func TestKeysCompared(t *testing.T) {
-	one, other := jwkOf(t, "ES256"), jwkOf(t, "ES256")
-	a, errA := ParseKey([]byte(one))
-	same, errS := ParseKey([]byte(one))
-	b, errB := ParseKey([]byte(other))
-	if errA != nil || errS != nil || errB != nil {
-		t.Fatal(errA, errS, errB)
-	}
-	if !a.equal(same) || a.equal(b) || a.equal(nil) || !(*Key)(nil).equal(nil) {
-		t.Error("keys are not told apart by what they are")
 	}
 }

@@ -2,7 +2,6 @@ package introspect
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/fetch"
+	"github.com/wicketgate/wicketgate/internal/signer"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -120,12 +120,12 @@ func TestRetryInTime(t *testing.T) {
 
 // TestRetryAsserts: an assertion that may have been read is not used again.
 func TestRetryAsserts(t *testing.T) {
-	_, private, err := ed25519.GenerateKey(nil)
+	key, err := signer.New("EdDSA")
 	if err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := newTest(t, Server{Method: PrivateKeyJWT, Key: &Key{alg: "EdDSA", signer: private}})
+		c, _ := newTest(t, Server{Method: PrivateKeyJWT, Key: key})
 		seen := map[string]bool{}
 		c.servers["as"].post = func(_ context.Context, _ string, form url.Values, _ http.Header) (*fetch.Body, error) {
 			seen[form.Get("client_assertion")] = true

@@ -79,3 +79,9 @@ func readReview(body *fetch.Body) (told reviewed, err error) {
 	told.Active = true
 	return told, nil
 }
+
+func member(o *token.Object, name string) string {
+	v, _ := o.Get(name)
+	text, _ := v.Text()
+	return text
+}

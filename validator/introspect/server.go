@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/fetch"
+	"github.com/wicketgate/wicketgate/internal/signer"
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -46,7 +47,7 @@ type Server struct {
 	Method      Method
 	ClientID    string
 	Secret      string                 // with Basic and Post
-	Key         *Key                   // with PrivateKeyJWT
+	Key         *signer.Key            // with PrivateKeyJWT
 	Certificate *tls.Certificate       // with MutualTLS
 	Bearer      func() (string, error) // with TokenReview, asked for our own token each time
 	BearerName  string                 // tells two of them apart
@@ -71,7 +72,7 @@ func (s *Server) equal(o *Server) bool {
 		s.Method == o.Method && s.ClientID == o.ClientID && s.Secret == o.Secret && s.Cache == o.Cache && s.Grace == o.Grace &&
 		s.Timeout == o.Timeout && s.InsecureHTTP == o.InsecureHTTP && s.Signed == o.Signed && slices.Equal(s.Algorithms, o.Algorithms)
 	plain = plain && s.BearerName == o.BearerName && slices.Equal(s.Audiences, o.Audiences)
-	return plain && s.Shared.equal(o.Shared) && slices.Equal(s.Hosts, o.Hosts) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
+	return plain && s.Shared.equal(o.Shared) && slices.Equal(s.Hosts, o.Hosts) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs) && s.Key.Equal(o.Key) && sameCertificate(s.Certificate, o.Certificate)
 }
 
 func sameCertificate(a, b *tls.Certificate) bool {
