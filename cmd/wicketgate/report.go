@@ -1,0 +1,32 @@
+package main
+
+import (
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/report"
+)
+
+// reportOnly compiles which refusals of a resource are reported only.
+func reportOnly(c *config.File, s *stores, r config.Resource, gate *proxy.Gate) {
+	settings := report.Settings{
+		File: setting(c.ReportOnly), Resource: setting(r.ReportOnly),
+		Issuers: make(map[string]report.Setting), Routes: make([]report.Setting, len(gate.Policy.Routes())),
+	}
+	for _, i := range c.Issuers {
+		if i.ReportOnly.Said() {
+			settings.Issuers[i.Name] = setting(i.ReportOnly)
+		}
+	}
+	for i, route := range r.Routes {
+		settings.Routes[i] = setting(route.ReportOnly)
+	}
+	if gate.Report = report.New(s.seed, settings); gate.Report == nil {
+		return
+	}
+	gate.Unmatched = proxy.NewForward(nil, false)
+	ownNames(c, r, gate.Unmatched)
+}
+
+func setting(s config.Share) report.Setting {
+	return report.Setting{Said: s.Said(), Percent: s.Percent()}
+}
