@@ -19,6 +19,18 @@ type Explained struct {
 	Percent int // of such refusals that report-only lets through; with Decision.Would
 }
 
+// Reason says which check refused or failed, also one that report-only does not
+// hold to; empty for none.
+func (e *Explained) Reason() token.Reason {
+	switch {
+	case e.Door != nil:
+		return e.Door.Reason
+	case e.Decision.Would != nil:
+		return e.Decision.Would.Reason()
+	}
+	return e.Decision.Reason()
+}
+
 // Cause is what the log would say of a refusal or a fault; it is not for the
 // client.
 func (e *Explained) Cause() string {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"io"
+
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/report"
@@ -29,4 +32,16 @@ func reportOnly(c *config.File, s *stores, r config.Resource, gate *proxy.Gate) 
 
 func setting(s config.Share) report.Setting {
 	return report.Setting{Said: s.Said(), Percent: s.Percent()}
+}
+
+// printReport says what becomes of a request that report_only lets through. What
+// the client would be told without it follows.
+func printReport(w io.Writer, told *proxy.Explained) {
+	fmt.Fprintf(w, "\nanswer    would be refused: %s; report_only lets ", told.Decision.Would.Reason())
+	if told.Percent < 100 {
+		fmt.Fprintf(w, "%d%% of such requests", told.Percent)
+	} else {
+		fmt.Fprint(w, "it")
+	}
+	fmt.Fprintf(w, " through without identity, to %s\n", told.Upstream)
 }
