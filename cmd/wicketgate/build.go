@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"time"
 
@@ -43,6 +44,7 @@ type stores struct {
 	signing   assertion.Ring       // what upstreams verify assertions with
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
+	seed      maphash.Seed         // of the shares of report-only
 }
 
 func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
@@ -53,6 +55,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		upstreams: proxy.NewUpstreams(),
 		metrics:   metrics,
 		started:   time.Now(),
+		seed:      maphash.MakeSeed(),
 	}
 	s.proofs = s.replays
 	hooks := streams.Hooks{}
@@ -202,7 +205,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 	o := validator.Options{
 		Name: i.Name, Keys: keysOf(i), Issuer: i.Issuer, Algorithms: i.Algorithms,
 		ScopeClaim: i.ScopeClaim, AudienceClaim: i.AudienceClaim, ClientIDClaim: i.ClientIDClaim,
-		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience,
+		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience, Vouch: i.ReportOnly.Said(),
 		Introspection: introspectionRules(i.Introspection),
 	}
 	o.Status = statusRules(i.StatusList)
@@ -301,6 +304,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	}
 	gate.MaxBody = bodyLimits(r)
 	gate.Forward, err = forwards(c, s, index)
+	reportOnly(c, s, r, gate)
 	return gate, err
 }
 

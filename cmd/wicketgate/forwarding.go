@@ -17,20 +17,11 @@ var encodings = map[string]fieldvalue.Encoding{
 }
 
 // forwards renders what each route of the resource at index tells the upstream.
-// Every route strips the names that any route of any resource sets: they may
-// share an upstream.
 func forwards(c *config.File, s *stores, index int) ([]*proxy.Forward, error) {
 	r := c.Resources[index]
 	routes := r.Routes
 	if len(routes) == 0 {
 		routes = []config.Route{{Forward: r.Forward}}
-	}
-	var everywhere []string
-	for _, resource := range c.Resources {
-		everywhere = append(everywhere, resource.Forward.Names()...)
-		for _, route := range resource.Routes {
-			everywhere = append(everywhere, route.Forward.Names()...)
-		}
 	}
 	signers := make(map[string]*assertion.Signer)
 	list := make([]*proxy.Forward, len(routes))
@@ -47,14 +38,25 @@ func forwards(c *config.File, s *stores, index int) ([]*proxy.Forward, error) {
 			o.Signer, o.AssertionHeader = signers[which], told.Header
 		}
 		list[i] = proxy.NewForward(o)
-		list[i].Ours(everywhere...)
-		list[i].Ours(c.MTLS.Name, r.TokenSources.Header)
+		ownNames(c, r, list[i])
 		if !route.Forward.Token && slices.ContainsFunc(routes, speaksInAuthorization) {
 			list[i].Ours("Authorization")
 		}
-		ownInteraction(c, list[i])
 	}
 	return list, nil
+}
+
+// ownNames adds what only we may tell an upstream, on whatever route. Resources may
+// share one: the names that any route of any of them sets count.
+func ownNames(c *config.File, r config.Resource, f *proxy.Forward) {
+	for _, resource := range c.Resources {
+		f.Ours(resource.Forward.Names()...)
+		for _, other := range resource.Routes {
+			f.Ours(other.Forward.Names()...)
+		}
+	}
+	f.Ours(c.MTLS.Name, r.TokenSources.Header)
+	ownInteraction(c, f)
 }
 
 func speaksInAuthorization(r config.Route) bool {
