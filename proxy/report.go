@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/wicketgate/wicketgate/token"
@@ -57,7 +58,7 @@ func (d *Decision) Panicked() string {
 	if d.Would != nil {
 		d = d.Would
 	}
-	if at, inside := d.Fault.(panicError); inside { //nolint:errorlint // nobody wraps it
+	if at, inside := errors.AsType[panicError](d.Fault); inside {
 		return string(at)
 	}
 	return ""
