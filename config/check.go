@@ -26,8 +26,9 @@ func (c *checker) badKey(path, message, hint string) {
 	c.report(at, path, message, hint)
 }
 
-func (c *checker) warn(path, message string) {
-	c.warnings = append(c.warnings, Warning{path, message})
+// warn notes what rule doubts. Package lint lists the rules.
+func (c *checker) warn(rule, path, message, hint string) {
+	c.warnings = append(c.warnings, Warning{rule, path, message, hint})
 }
 
 func (c *checker) check() {
@@ -39,7 +40,7 @@ func (c *checker) check() {
 	}
 	for i, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
-			c.warn(fmt.Sprintf("trusted_proxies[%d]", i), "trusts everybody to say where a request comes from")
+			c.warn("trust-all-proxies", fmt.Sprintf("trusted_proxies[%d]", i), "trusts everybody to say where a request comes from", "list the addresses of your proxies, like 10.0.0.0/8")
 		}
 	}
 	c.clientCertificates()
@@ -81,7 +82,7 @@ func (c *checker) distinct(list, key string, n int, value func(int) string) {
 			}
 			c.bad(item+key, fmt.Sprintf("is the same as %s[%d].%s", list, j, key), hint)
 		} else if j, twin := trimmed[bare]; twin && key != "name" {
-			c.warn(item+key, fmt.Sprintf("differs from %s[%d].%s only by a slash at the end; tokens are compared character for character", list, j, key))
+			c.warn("slash-twins", item+key, fmt.Sprintf("differs from %s[%d].%s only by a slash at the end; tokens are compared character for character", list, j, key), "keep the one that the tokens name")
 		}
 		first[text], trimmed[bare] = i, i
 	}
@@ -98,7 +99,7 @@ func (c *checker) issuer(path string, i *Issuer) {
 				c.bad(path+".issuer", "an issuer has no query", "RFC 8414 section 2")
 			}
 			if u.Scheme == "http" {
-				c.warn(path+".issuer", "is http: whoever is on the path can forge its keys")
+				c.warn("http-issuer", path+".issuer", "is http: whoever is on the path can forge its keys", "write https")
 			}
 			if i.Name == "" {
 				i.Name = strings.ToLower(u.Host)
@@ -127,10 +128,10 @@ func (c *checker) issuer(path string, i *Issuer) {
 	c.hosts(path, i)
 	c.tokenReview(path+".token_review", i)
 	if i.InsecureHTTP {
-		c.warn(path+".insecure_http", "accepts keys over http, which whoever is on the path can forge")
+		c.warn("insecure-http", path+".insecure_http", "accepts keys over http, which whoever is on the path can forge", "reach the issuer over https, with ca_file if its authority is your own, and remove it")
 	}
 	if i.InsecureAllowAnyAudience {
-		c.warn(path+".insecure_allow_any_audience", "accepts tokens that this issuer made for others")
+		c.warn("any-audience", path+".insecure_allow_any_audience", "accepts tokens that this issuer made for others", "have it name the resource as audience, and list that in audiences")
 	}
 }
 

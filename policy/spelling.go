@@ -169,7 +169,7 @@ func (s *Set) Doubts() (doubts []*Error) {
 		}
 		for _, other := range s.routes {
 			if takesSpellings(segmentsOf(other.Path), segmentsOf(r.Path)) {
-				doubts = append(doubts, &Error{r.index, "path", fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]; if the upstream ignores case, set case_insensitive here too", other.index)})
+				doubts = append(doubts, &Error{r.index, "path", fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]", other.index)})
 				break
 			}
 		}

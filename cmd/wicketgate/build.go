@@ -295,7 +295,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 		return nil, routeErrors(c, at, err)
 	}
 	for _, doubt := range gate.Policy.Doubts() {
-		c.Warn(fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message)
+		c.Warn("case-differs", fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message, "if the upstream ignores case, set case_insensitive here too")
 	}
 	gate.Forward, gate.MaxBody = forwards(c, r), bodyLimits(r)
 	return gate, nil

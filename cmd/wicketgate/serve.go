@@ -204,7 +204,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 		g.metrics.Reloaded(hash, err)
 	}
 	for _, w := range file.Warnings() {
-		g.log.Warn("configuration", zap.String("setting", w.Path), zap.String("warning", w.Message))
+		g.log.Warn("configuration", zap.String("setting", w.Path), zap.String("warning", w.Message), zap.String("rule", w.Rule))
 	}
 }
 
