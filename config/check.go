@@ -76,7 +76,7 @@ func (c *checker) distinct(list, key string, n int, value func(int) string) {
 		}
 		bare := strings.TrimRight(text, "/")
 		if j, twice := first[text]; twice {
-			hint := ""
+			hint := "remove one of them, or give each its own"
 			if key == "name" {
 				hint = "give one of them another name"
 			}
@@ -139,17 +139,22 @@ func (c *checker) issuer(path string, i *Issuer) {
 // being one.
 func (c *checker) web(path, text string, schemes ...string) *url.URL {
 	u, err := url.Parse(text)
+	host, _, _ := strings.Cut(text, "/")
 	switch {
+	case isHost(host):
+		c.bad(path, "does not say its scheme", "write "+c.suggest(path, schemes[0]+"://"+text, schemes[0]+":// before it"))
 	case err != nil || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) }):
 		c.bad(path, "is no URL", "it begins with "+strings.Join(schemes, ":// or ")+"://")
 	case !slices.Contains(schemes, u.Scheme):
 		c.bad(path, "wants a URL that begins with "+strings.Join(schemes, ":// or ")+"://", "")
 	case u.User != nil:
-		c.bad(path, "must not hold a user name or password", "")
+		c.bad(path, "must not hold a user name or password", "remove what stands before @")
+	case u.Port() != "" && isHost(u.Hostname()) && !isHost(u.Host):
+		c.bad(path, "has a port that is none", "from 1 to 65535")
 	case !isHost(u.Host):
 		c.bad(path, "names no host", "")
 	case strings.Contains(text, "#"):
-		c.bad(path, "must not have a fragment", "")
+		c.bad(path, "must not have a fragment", "remove # and what follows")
 	default:
 		return u
 	}
@@ -279,7 +284,7 @@ func (c *checker) upstream(path, text string) {
 	}
 	if !strings.HasPrefix(text, "unix:") {
 		if u := c.web(path, text, "http", "https", "h2c", "unix"); u != nil && (u.RawQuery != "" || u.ForceQuery) {
-			c.bad(path, "must not have a query", "")
+			c.bad(path, "must not have a query", "remove ? and what follows")
 		}
 		return
 	}
@@ -315,13 +320,13 @@ func (c *checker) forward(path string, f Forward) {
 		case !headerName.MatchString(name):
 			c.badKey(at, "is no header name", "letters, digits and hyphens")
 		case slices.Contains(ours, normal):
-			c.badKey(at, "is set for every request already", "")
+			c.badKey(at, "is set for every request already", "remove it")
 		case slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-forwarded-") || strings.HasPrefix(normal, "grpc-"):
 			c.badKey(at, "is a header with a meaning of its own", "take another name, like X-Auth-Email")
 		case strings.HasSuffix(normal, "-bin"):
 			c.badKey(at, "ends in -bin, which gRPC takes for base64", "take another name, like X-Auth-Email")
 		case seen[normal] != "":
-			c.badKey(at, "is read as "+seen[normal]+" by some servers", "")
+			c.badKey(at, "is read as "+seen[normal]+" by some servers", "keep one of them")
 		}
 		seen[normal] = name
 		c.claim(at, f.Headers[name])
@@ -403,7 +408,7 @@ func (c *checker) method(path, m string) {
 	switch upper := strings.ToUpper(m); {
 	case m == "":
 	case !headerName.MatchString(m):
-		c.bad(path, "is no method", "")
+		c.bad(path, "is no method", "write each as an item of its own, like [GET, POST]")
 	case upper == "CONNECT" || upper == "TRACE":
 		c.bad(path, "is refused everywhere", "remove it")
 	case m != upper:
@@ -429,7 +434,7 @@ func (c *checker) pattern(path, text string) {
 		return
 	}
 	if text[0] != '/' {
-		c.bad(path, "must begin with a slash", "")
+		c.bad(path, "must begin with a slash", "a path is a pattern, like /orders/{id} or /orders/**")
 		return
 	}
 	segments, captured := strings.Split(strings.TrimSuffix(text[1:], "/"), "/"), make(map[string]bool)
@@ -440,13 +445,19 @@ func (c *checker) pattern(path, text string) {
 		case s == "*" || s == "**":
 		case capture.MatchString(s):
 			if captured[s] {
-				c.bad(path, "captures "+c.suggest(path, s, "a name")+" twice", "")
+				c.bad(path, "captures "+c.suggest(path, s, "a name")+" twice", "give one of them another name")
 			}
 			captured[s] = true
 		case strings.ContainsAny(s, "*{}"):
 			c.bad(path, "a segment is literal text, *, {name} or **", "a name is letters, digits and _")
 		case s == "" && text != "/":
-			c.bad(path, "an empty segment matches no request", "")
+			c.bad(path, "an empty segment matches no request", "remove a slash")
+		case s == "." || s == "..":
+			c.bad(path, "the segment "+s+" matches no request: dot segments are refused everywhere", "write the path that it leads to")
+		case strings.ContainsAny(s, "?#"):
+			c.bad(path, "a path has no query and no fragment", "remove ? or # and what follows")
+		case strings.Contains(s, "%"):
+			c.bad(path, "matches no request: paths are compared decoded", "write the character that the escape stands for")
 		}
 	}
 }

@@ -100,6 +100,7 @@ type Error struct {
 	Index   int    // of the route in the list given to Compile
 	Field   string // the route's key
 	Message string
+	Hint    string // what to write instead; may be empty
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("routes[%d].%s: %s", e.Index, e.Field, e.Message) }
@@ -211,7 +212,7 @@ func (s *Set) add(r *Route) error {
 			return complain("allow", "must be the same as that of routes[%d], which has the same path", other.index)
 		}
 		if overlap(r.Methods, other.Methods) {
-			return complain("path", "governs the same requests as routes[%d]", other.index)
+			return &Error{Index: r.index, Field: "path", Message: fmt.Sprintf("governs the same requests as routes[%d]", other.index), Hint: "list different methods in each, or remove one"}
 		}
 	}
 	*leaf = append(*leaf, r)

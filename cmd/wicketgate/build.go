@@ -295,7 +295,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 		return nil, routeErrors(c, at, err)
 	}
 	for _, doubt := range gate.Policy.Doubts() {
-		c.Warn("case-differs", fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message, "if the upstream ignores case, set case_insensitive here too")
+		c.Warn("case-differs", fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message, doubt.Hint)
 	}
 	gate.Forward, gate.MaxBody = forwards(c, r), bodyLimits(r)
 	return gate, nil
@@ -330,7 +330,9 @@ func routeErrors(c *config.File, at string, err error) error {
 	var placed []error
 	for _, e := range joined.Unwrap() {
 		if complaint, ok := errors.AsType[*policy.Error](e); ok {
-			e = c.ErrorAt(fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field), complaint.Message)
+			told := c.ErrorAt(fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field), complaint.Message)
+			told.Hint = complaint.Hint
+			e = told
 		}
 		placed = append(placed, e)
 	}

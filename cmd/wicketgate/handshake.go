@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
@@ -28,7 +29,11 @@ type handshake struct {
 func readHandshake(c *config.File) (*handshake, error) {
 	pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
 	if err != nil {
-		return nil, c.ErrorAt("tls", err.Error())
+		at := "tls.cert_file"
+		if strings.Contains(err.Error(), "key") {
+			at = "tls.key_file"
+		}
+		return nil, c.ErrorAt(at, strings.TrimPrefix(err.Error(), "tls: "))
 	}
 	h := &handshake{ends: map[string]time.Time{"server": pair.Leaf.NotAfter}}
 	h.config = &tls.Config{
