@@ -38,6 +38,9 @@ func (c *checker) check() {
 	if c.TLS.KeyFile == "" && c.has("tls") {
 		c.bad("tls.key_file", "is missing", "tls needs cert_file and key_file")
 	}
+	if !headerName.MatchString(c.Via) {
+		c.bad("via", "is no name for Via", "RFC 9110 section 7.6.3: letters, digits, dots and hyphens, like gate-1")
+	}
 	for i, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
 			c.warn("trust-all-proxies", fmt.Sprintf("trusted_proxies[%d]", i), "trusts everybody to say where a request comes from", "list the addresses of your proxies, like 10.0.0.0/8")
@@ -456,6 +459,10 @@ func (c *checker) pattern(path, text string) {
 			c.bad(path, "the segment "+s+" matches no request: dot segments are refused everywhere", "write the path that it leads to")
 		case strings.ContainsAny(s, "?#"):
 			c.bad(path, "a path has no query and no fragment", "remove ? or # and what follows")
+		case strings.ContainsAny(s, ";\\"):
+			c.bad(path, "matches no request: a literal segment has no ; and no backslash", "remove it; allow: [path_parameters] takes parameters of *, {name} and **")
+		case strings.HasSuffix(s, ".") || strings.TrimSpace(s) != s:
+			c.bad(path, "matches no request: some servers drop spaces around a segment and dots at its end", "remove them")
 		case strings.Contains(s, "%"):
 			c.bad(path, "matches no request: paths are compared decoded", "write the character that the escape stands for")
 		}

@@ -48,8 +48,8 @@ func (s *source) reportSyntax(err error) {
 	hint := syntaxHint(message)
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		at, message = mark{e.Mark.Line, e.Mark.Column}, e.Message
-		if e.ContextMark.Line > 0 && strings.Contains(message, "could not find expected ':'") {
-			at = mark{e.ContextMark.Line, e.ContextMark.Column} // the key, not what follows
+		if begun := e.ContextMark; begun.Line > 0 && (strings.Contains(message, "could not find expected ':'") || strings.Contains(message, "unexpected end of stream")) {
+			at = mark{begun.Line, begun.Column} // what is not complete, not what follows
 		}
 		if e.ContextMsg != "" {
 			message = e.ContextMsg + ": " + message

@@ -203,7 +203,7 @@ func (s *Set) add(r *Route) error {
 		return complain("strip_prefix", "must be whole literal segments at the front of path, like /ext of /ext/**")
 	}
 	if field, message := checkAllowed(r, segments); message != "" {
-		return complain(field, "%s", message)
+		return &Error{Index: r.index, Field: field, Message: message, Hint: "change the path, or remove " + field}
 	}
 	s.folds = s.folds || r.CaseInsensitive
 	leaf := s.root.leaf(segments, r.CaseInsensitive)

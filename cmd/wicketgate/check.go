@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -36,11 +35,7 @@ func (c *checkCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	compiled, err := build(file, newStores(file, nil))
-	if file.TLS.On() {
-		_, problem := readHandshake(file)
-		err = errors.Join(err, problem)
-	}
+	compiled, err := buildWhole(file, newStores(file, nil))
 	if err != nil {
 		return a.complain(err)
 	}

@@ -118,6 +118,47 @@ func TestMistakes(t *testing.T) {
 			if strings.Contains(checked.stderr, "hunter2") {
 				t.Error("a secret is shown")
 			}
+			served := m.run("serve", "config.yaml")
+			if served.code != exitConfig || strings.Contains(served.stderr, `"serving"`) {
+				t.Errorf("serve: exit code %d, want %d, before anything is opened; stderr:\n%s", served.code, exitConfig, served.stderr)
+			}
+			if !strings.HasSuffix(served.stderr, checked.stderr) {
+				t.Errorf("serve says it otherwise:\n%s", served.stderr)
+			}
+		})
+	}
+}
+
+// TestReloadOfMistakes: a gate that runs keeps what it has, whichever layer
+// finds the mistake.
+func TestReloadOfMistakes(t *testing.T) {
+	f := newFixture(t, nil)
+	f.untilReady()
+	good := contents(t, f.gateway.path)
+	for _, name := range []string{"not-yaml", "nul", "misspelt-key", "bare-duration", "environment-missing", "path-stars-inside", "route-conflict", "ca-without-certificate", "nonce-secret-short", "ten-mistakes", "ten-build-mistakes"} {
+		t.Run(name, func(t *testing.T) {
+			f, m := f.in(t), unpack(t, filepath.Join("testdata", "mistakes", name+".txtar"))
+			for _, file := range m.archive.Files {
+				if file.Name != "config.yaml" {
+					if err := os.WriteFile(filepath.Join(filepath.Dir(f.gateway.path), file.Name), file.Data, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			before := len(f.log.String())
+			f.overwrite(unseen.Replace(string(m.file("config.yaml").Data)))
+			f.gateway.tryReload("test")
+			f.wantReload("0")
+			first, _, _ := strings.Cut(strings.TrimPrefix(string(m.file(told).Data), "config.yaml"), "\n")
+			log := strings.ReplaceAll(f.log.String()[before:], `\"`, `"`)
+			if !strings.Contains(log, first) && !strings.Contains(log, "restart needed") { // the addresses are others, too
+				t.Errorf("the log does not say %q", first)
+			}
+			f.wantStatus("/read", http.StatusOK)
+			f.wantStatus("/orders/1", http.StatusNotFound)
+			f.overwrite(good)
+			f.gateway.tryReload("test")
+			f.wantReload("1")
 		})
 	}
 }

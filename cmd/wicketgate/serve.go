@@ -182,7 +182,7 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 		g.stores.closeRedis()
 		return nil, err
 	}
-	compiled, err := build(file, g.stores)
+	compiled, err := buildWhole(file, g.stores)
 	if err != nil {
 		g.stores.closeRedis()
 		return nil, err
