@@ -39,7 +39,7 @@ func (c *checker) listeners() {
 			continue
 		}
 		if !c.TLS.On() && !r.BehindTLS && !isLoopback(l.host) {
-			c.warn(path+".listen", "clients reach "+r.Listen+" without TLS, and tokens can be read on the way; set tls with cert_file and key_file, or behind_tls: true on the resource if TLS ends in front")
+			c.warn("plain-listener", path+".listen", "clients reach "+r.Listen+" without TLS, and tokens can be read on the way", "set tls with cert_file and key_file, or behind_tls: true on the resource if TLS ends in front")
 		}
 		if s := sites[l.text]; s != nil {
 			c.share(s, i)

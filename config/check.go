@@ -27,8 +27,9 @@ func (c *checker) badKey(path, message, hint string) {
 	c.report(at, path, message, hint)
 }
 
-func (c *checker) warn(path, message string) {
-	c.warnings = append(c.warnings, Warning{path, message})
+// warn notes what rule doubts. Package lint lists the rules.
+func (c *checker) warn(rule, path, message, hint string) {
+	c.warnings = append(c.warnings, Warning{rule, path, message, hint})
 }
 
 func (c *checker) check() {
@@ -38,9 +39,12 @@ func (c *checker) check() {
 	if c.TLS.KeyFile == "" && c.has("tls") {
 		c.bad("tls.key_file", "is missing", "tls needs cert_file and key_file")
 	}
+	if !headerName.MatchString(c.Via) {
+		c.bad("via", "is no name for Via", "RFC 9110 section 7.6.3: letters, digits, dots and hyphens, like gate-1")
+	}
 	for i, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
-			c.warn(fmt.Sprintf("trusted_proxies[%d]", i), "trusts everybody to say where a request comes from")
+			c.warn("trust-all-proxies", fmt.Sprintf("trusted_proxies[%d]", i), "trusts everybody to say where a request comes from", "list the addresses of your proxies, like 10.0.0.0/8")
 		}
 	}
 	c.clientCertificates()
@@ -77,13 +81,13 @@ func (c *checker) distinct(list, key string, n int, value func(int) string) {
 		}
 		bare := strings.TrimRight(text, "/")
 		if j, twice := first[text]; twice {
-			hint := ""
+			hint := "remove one of them, or give each its own"
 			if key == "name" {
 				hint = "give one of them another name"
 			}
 			c.bad(item+key, fmt.Sprintf("is the same as %s[%d].%s", list, j, key), hint)
 		} else if j, twin := trimmed[bare]; twin && key != "name" {
-			c.warn(item+key, fmt.Sprintf("differs from %s[%d].%s only by a slash at the end; tokens are compared character for character", list, j, key))
+			c.warn("slash-twins", item+key, fmt.Sprintf("differs from %s[%d].%s only by a slash at the end; tokens are compared character for character", list, j, key), "keep the one that the tokens name")
 		}
 		first[text], trimmed[bare] = i, i
 	}
@@ -100,7 +104,7 @@ func (c *checker) issuer(path string, i *Issuer) {
 				c.bad(path+".issuer", "an issuer has no query", "RFC 8414 section 2")
 			}
 			if u.Scheme == "http" {
-				c.warn(path+".issuer", "is http: whoever is on the path can forge its keys")
+				c.warn("http-issuer", path+".issuer", "is http: whoever is on the path can forge its keys", "write https")
 			}
 			if i.Name == "" {
 				i.Name = strings.ToLower(u.Host)
@@ -129,10 +133,10 @@ func (c *checker) issuer(path string, i *Issuer) {
 	c.hosts(path, i)
 	c.tokenReview(path+".token_review", i)
 	if i.InsecureHTTP {
-		c.warn(path+".insecure_http", "accepts keys over http, which whoever is on the path can forge")
+		c.warn("insecure-http", path+".insecure_http", "accepts keys over http, which whoever is on the path can forge", "reach the issuer over https, with ca_file if its authority is your own, and remove it")
 	}
 	if i.InsecureAllowAnyAudience {
-		c.warn(path+".insecure_allow_any_audience", "accepts tokens that this issuer made for others")
+		c.warn("any-audience", path+".insecure_allow_any_audience", "accepts tokens that this issuer made for others", "have it name the resource as audience, and list that in audiences")
 	}
 }
 
@@ -140,17 +144,22 @@ func (c *checker) issuer(path string, i *Issuer) {
 // being one.
 func (c *checker) web(path, text string, schemes ...string) *url.URL {
 	u, err := url.Parse(text)
+	host, _, _ := strings.Cut(text, "/")
 	switch {
+	case isHost(host):
+		c.bad(path, "does not say its scheme", "write "+c.suggest(path, schemes[0]+"://"+text, schemes[0]+":// before it"))
 	case err != nil || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) }):
 		c.bad(path, "is no URL", "it begins with "+strings.Join(schemes, ":// or ")+"://")
 	case !slices.Contains(schemes, u.Scheme):
 		c.bad(path, "wants a URL that begins with "+strings.Join(schemes, ":// or ")+"://", "")
 	case u.User != nil:
-		c.bad(path, "must not hold a user name or password", "")
+		c.bad(path, "must not hold a user name or password", "remove what stands before @")
+	case u.Port() != "" && isHost(u.Hostname()) && !isHost(u.Host):
+		c.bad(path, "has a port that is none", "from 1 to 65535")
 	case !isHost(u.Host):
 		c.bad(path, "names no host", "")
 	case strings.Contains(text, "#"):
-		c.bad(path, "must not have a fragment", "")
+		c.bad(path, "must not have a fragment", "remove # and what follows")
 	default:
 		return u
 	}
@@ -281,7 +290,7 @@ func (c *checker) upstream(path, text string) {
 	}
 	if !strings.HasPrefix(text, "unix:") {
 		if u := c.web(path, text, "http", "https", "h2c", "unix"); u != nil && (u.RawQuery != "" || u.ForceQuery) {
-			c.bad(path, "must not have a query", "")
+			c.bad(path, "must not have a query", "remove ? and what follows")
 		}
 		return
 	}
@@ -314,7 +323,7 @@ func (c *checker) forward(path string, f Forward) {
 	for _, name := range names {
 		at, normal := join(path+".headers", name), normalName(name)
 		if c.forwardName(at, name); seen[normal] != "" {
-			c.badKey(at, "is read as "+seen[normal]+" by some servers", "")
+			c.badKey(at, "is read as "+seen[normal]+" by some servers", "keep one of them")
 		}
 		seen[normal] = name
 		c.claim(at, f.Headers[name].Claim)
@@ -393,7 +402,7 @@ func (c *checker) method(path, m string) {
 	switch upper := strings.ToUpper(m); {
 	case m == "":
 	case !headerName.MatchString(m):
-		c.bad(path, "is no method", "")
+		c.bad(path, "is no method", "write each as an item of its own, like [GET, POST]")
 	case upper == "CONNECT" || upper == "TRACE":
 		c.bad(path, "is refused everywhere", "remove it")
 	case m != upper:
@@ -419,7 +428,7 @@ func (c *checker) pattern(path, text string) {
 		return
 	}
 	if text[0] != '/' {
-		c.bad(path, "must begin with a slash", "")
+		c.bad(path, "must begin with a slash", "a path is a pattern, like /orders/{id} or /orders/**")
 		return
 	}
 	segments, captured := strings.Split(strings.TrimSuffix(text[1:], "/"), "/"), make(map[string]bool)
@@ -430,13 +439,23 @@ func (c *checker) pattern(path, text string) {
 		case s == "*" || s == "**":
 		case capture.MatchString(s):
 			if captured[s] {
-				c.bad(path, "captures "+c.suggest(path, s, "a name")+" twice", "")
+				c.bad(path, "captures "+c.suggest(path, s, "a name")+" twice", "give one of them another name")
 			}
 			captured[s] = true
 		case strings.ContainsAny(s, "*{}"):
 			c.bad(path, "a segment is literal text, *, {name} or **", "a name is letters, digits and _")
 		case s == "" && text != "/":
-			c.bad(path, "an empty segment matches no request", "")
+			c.bad(path, "an empty segment matches no request", "remove a slash")
+		case s == "." || s == "..":
+			c.bad(path, "the segment "+s+" matches no request: dot segments are refused everywhere", "write the path that it leads to")
+		case strings.ContainsAny(s, "?#"):
+			c.bad(path, "a path has no query and no fragment", "remove ? or # and what follows")
+		case strings.ContainsAny(s, ";\\"):
+			c.bad(path, "matches no request: a literal segment has no ; and no backslash", "remove it; allow: [path_parameters] takes parameters of *, {name} and **")
+		case strings.HasSuffix(s, ".") || strings.TrimSpace(s) != s:
+			c.bad(path, "matches no request: some servers drop spaces around a segment and dots at its end", "remove them")
+		case strings.Contains(s, "%"):
+			c.bad(path, "matches no request: paths are compared decoded", "write the character that the escape stands for")
 		}
 	}
 }

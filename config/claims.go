@@ -59,7 +59,7 @@ func (c *checker) networks(path string, list []netip.Prefix) {
 	for i, n := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if n.IsValid() && n.Bits() == 0 {
-			c.warn(at, "lets every address in")
+			c.warn("all-networks", at, "lets every address in", "list the networks of those who may call, or remove it")
 		}
 		for j, other := range list[:i] {
 			if n.IsValid() && other.IsValid() && n.Overlaps(other) {

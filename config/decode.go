@@ -45,13 +45,20 @@ func (s *source) document(text string) *yaml.Node {
 
 func (s *source) reportSyntax(err error) {
 	at, message := mark{}, err.Error()
+	hint := syntaxHint(message)
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		at, message = mark{e.Mark.Line, e.Mark.Column}, e.Message
+		if begun := e.ContextMark; begun.Line > 0 && (strings.Contains(message, "could not find expected ':'") || strings.Contains(message, "unexpected end of stream")) {
+			at = mark{begun.Line, begun.Column} // what is not complete, not what follows
+		}
 		if e.ContextMsg != "" {
 			message = e.ContextMsg + ": " + message
 		}
 	}
-	s.report(at, "", "not YAML: "+message, "")
+	if at.line > 0 && at.line <= len(s.lines) && strings.HasPrefix(strings.TrimLeft(s.lines[at.line-1], " "), "\t") {
+		hint = "indent with spaces, not with tabs"
+	}
+	s.report(at, "", "not YAML: "+message, hint)
 }
 
 func markOf(n *yaml.Node) mark { return mark{n.Line, n.Column} }
@@ -73,7 +80,9 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value, tag reflect.
 			d.list(path, n, reflect.ValueOf(&target.All).Elem(), tag)
 			return
 		}
-		if d.object(path, n, v, "a list, or all and any lists") && len(n.Content) == 0 {
+		if n.Kind == yaml.ScalarNode {
+			d.wrongKind(path, n, "a list, or all and any lists", "write it in brackets, like [orders.read]")
+		} else if d.object(path, n, v, "a list, or all and any lists") && len(n.Content) == 0 {
 			d.report(d.place(path), path, "asks for no scope", "leave scopes out, or list some")
 		}
 	case *Claim:
@@ -128,8 +137,10 @@ func kindName(n *yaml.Node) string {
 		return "a list"
 	}
 	switch n.ShortTag() {
-	case "!!int", "!!float":
+	case "!!int":
 		return "a number"
+	case "!!float":
+		return "a fraction"
 	case "!!bool":
 		return "true or false"
 	case "!!timestamp":
@@ -205,11 +216,15 @@ func (d *decoder) object(path string, n *yaml.Node, v reflect.Value, want string
 			return
 		}
 		meant[Nearest(key, names)] = true
-		d.report(d.keys[path], path, "unknown key", didYouMean(key, names))
+		hint := didYouMean(key, names)
+		if there := elsewhere(key); there != "" && Nearest(key, names) == "" {
+			hint = there
+		}
+		d.report(d.keys[path], path, "unknown key", hint)
 	})
 	for _, name := range names {
 		if fields[name].Tag.Get("required") != "" && !meant[name] {
-			d.report(d.place(path), join(path, name), "is missing", "")
+			d.report(d.place(path), join(path, name), "is missing", missing(fields[name].Tag))
 		}
 	}
 	return true
@@ -234,6 +249,8 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value, tag reflect.S
 		hint := ""
 		if n.Kind == yaml.ScalarNode {
 			hint = "write it in brackets, like [value]"
+		} else if tag.Get("yaml") != "" {
+			hint = "begin each item with a dash"
 		}
 		d.wrongKind(path, n, "a list", hint)
 		return
@@ -266,7 +283,7 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value, tag reflect
 		form.tag = "!!bool"
 	}
 	if n.Kind != yaml.ScalarNode {
-		d.wrongKind(path, n, form.name, "")
+		d.wrongKind(path, n, form.name, "write one value, without brackets and braces")
 		return
 	}
 	if n.ShortTag() != form.tag {
@@ -341,19 +358,19 @@ type form struct{ name, tag, hint string }
 func formOf(v reflect.Value) form {
 	switch v.Interface().(type) {
 	case time.Duration:
-		return form{"a duration", "!!str", `write a number with its unit, like "30s"`}
+		return form{"a duration", "!!str", `write a number with its unit, like "30s", "5m" or "24h"`}
 	case Size:
-		return form{"a size", "!!str", `write a number with its unit, like "64KiB"`}
+		return form{"a size", "!!str", `write a number with its unit, like "64KiB" or "10MiB"`}
 	case Share:
 		return form{"a share", "!!str", "write " + shareForm}
 	case netip.Prefix:
 		return form{"an address or CIDR block", "!!str", `write it like "10.0.0.0/8"`}
 	case int:
-		return form{"a whole number", "!!int", "write decimal digits only"}
+		return form{"a whole number", "!!int", "write decimal digits only, without quotes"}
 	case bool:
 		return form{"true or false", "!!bool", "write true or false"}
 	}
-	return form{"text", "!!str", ""}
+	return form{"text", "!!str", "write something, or leave the key out"}
 }
 
 // parseScalar sets v from its text. The error completes a sentence.
@@ -441,7 +458,7 @@ func (d *decoder) expand(path, text string) (out, problem, hint string) {
 	}
 	out = b.String()
 	if i := strings.IndexFunc(out, isControl); i >= 0 {
-		return "", "holds a line break or another control character", ""
+		return "", "holds a line break or another control character", "the value of a key is one line"
 	}
 	return strings.ToValidUTF8(out, "\uFFFD"), "", ""
 }

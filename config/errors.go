@@ -68,7 +68,12 @@ func (e Errors) Unwrap() []error {
 }
 
 // Warning is something allowed that is probably not meant, or dangerous.
-type Warning struct{ Path, Message string }
+type Warning struct {
+	Rule    string // that found it; stable
+	Path    string
+	Message string
+	Hint    string // what to write instead; may be empty
+}
 
 // mark is a place in the file, both from 1.
 type mark struct{ line, column int }

@@ -91,7 +91,7 @@ func (c *checker) fapiResource(path string, r *Resource) {
 		return
 	}
 	if !slices.ContainsFunc(r.Routes, func(route Route) bool { return !route.Public }) {
-		c.warn(path+".routes", "are all public: nobody is ever asked for a token, and preset: fapi holds nothing to its rules")
+		c.warn("fapi-all-public", path+".routes", "are all public: nobody is ever asked for a token, and preset: fapi holds nothing to its rules", "remove public where a token should be asked for")
 	}
 	for i := range r.Routes {
 		route, at := &r.Routes[i], fmt.Sprintf("%s.routes[%d].binding", path, i)

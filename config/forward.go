@@ -130,7 +130,7 @@ func (c *checker) forwardName(at, name string) {
 	case !headerName.MatchString(name):
 		c.badKey(at, "is no header name", "letters, digits and hyphens")
 	case slices.Contains(ours, normal):
-		c.badKey(at, "is set for every request already", "")
+		c.badKey(at, "is set for every request already", "remove it")
 	case slices.Contains(refused, normal) || strings.HasPrefix(normal, "x-forwarded-") || strings.HasPrefix(normal, "grpc-"):
 		c.badKey(at, "is a header with a meaning of its own", "take another name, like X-Auth-Email")
 	case strings.HasSuffix(normal, "-bin"):

@@ -84,7 +84,7 @@ func (c *checker) introspection(path string, i *Issuer) {
 	}
 	c.shared(at+".shared", o.Shared)
 	if o.Audience == "trust_introspection" && o.Mode != "jwt" {
-		c.warn(at+".audience", "takes opaque tokens that name no audience, which may have been made for others")
+		c.warn("optional-audience", at+".audience", "takes opaque tokens that name no audience, which may have been made for others", "have the issuer answer with aud, and remove it")
 	}
 }
 

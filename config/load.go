@@ -105,9 +105,32 @@ func (f *File) ErrorAt(path, message string) *Error {
 func (f *File) Warnings() []Warning { return f.warnings }
 
 // Warn adds what shows only where the files that f names are read.
-func (f *File) Warn(path, message string) {
-	f.warnings = append(f.warnings, Warning{Path: path, Message: message})
+func (f *File) Warn(rule, path, message, hint string) {
+	f.warnings = append(f.warnings, Warning{rule, path, message, hint})
 }
+
+// KeyErrorAt is ErrorAt for the key at path, where that is what is meant and
+// not its value.
+func (f *File) KeyErrorAt(path, message string) *Error {
+	at, ok := f.source.keys[path]
+	if !ok {
+		at = f.source.place(path)
+	}
+	return f.source.errorAt(at, path, message, "")
+}
+
+// LineError is an error about a line as a whole, counted from 1.
+func (f *File) LineError(line int, message, hint string) *Error {
+	text := f.source.lines[line-1]
+	column := len([]rune(text)) - len([]rune(strings.TrimLeft(text, " \t"))) + 1
+	return f.source.errorAt(mark{line, column}, "", message, hint)
+}
+
+// Lines is the text of the file.
+func (f *File) Lines() []string { return f.source.lines }
+
+// Below is the path of a key below that of what holds it.
+func Below(path, key string) string { return join(path, key) }
 
 // Insecure lists the insecure_ settings that are on, and report_only, each name
 // once.

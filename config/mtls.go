@@ -54,7 +54,7 @@ func (c *checker) certificateHeader() {
 	}
 	for _, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
-			c.warn("mtls.from", "believes everybody who names a client certificate, since trusted_proxies holds all addresses")
+			c.warn("trust-all-certificates", "mtls.from", "believes everybody who names a client certificate, since trusted_proxies holds all addresses", "list the proxies that end TLS in trusted_proxies")
 			break
 		}
 	}

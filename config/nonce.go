@@ -25,12 +25,12 @@ func (c *checker) nonces() {
 		}
 		for _, at := range lax {
 			if strict {
-				c.warn(at, "takes proofs without a nonce, while other routes of the resource demand one; RFC 9449 section 11.3 wants all or none")
+				c.warn("mixed-nonces", at, "takes proofs without a nonce, while other routes of the resource demand one; RFC 9449 section 11.3 wants all or none", "set dpop.nonce instead of each route's nonce")
 			}
 		}
 		demanded = demanded || strict
 	}
 	if c.DPoP.NonceSecretFile != "" && !demanded {
-		c.warn("dpop.nonce_secret_file", "is not used: no route demands a nonce")
+		c.warn("unused-nonce-secret", "dpop.nonce_secret_file", "is not used: no route demands a nonce", "set dpop.nonce: required, or remove it")
 	}
 }

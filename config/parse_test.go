@@ -195,7 +195,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestPlainListenerNamesBothSettings(t *testing.T) {
-	message := parse(t, "c.yaml", Smallest()).Warnings()[0].Message
+	message := parse(t, "c.yaml", Smallest()).Warnings()[0].Hint
 	if !strings.Contains(message, "cert_file") || !strings.Contains(message, "behind_tls") {
 		t.Error(message)
 	}

@@ -119,7 +119,9 @@ func (c *checker) fillClaims(path string, claims map[string][]string, to *map[st
 func (c *checker) misspelt(path string, i *Issuer, u *url.URL) {
 	host, bare := strings.ToLower(u.Hostname()), strings.TrimSuffix(u.Path, "/")
 	slash := strings.HasSuffix(u.Path, "/")
-	warn := func(text string) { c.warn(path+".issuer", text) }
+	warn := func(text string) {
+		c.warn("provider-issuer", path+".issuer", text, "write it as iss of its tokens has it")
+	}
 	switch {
 	case i.Provider == "entra" && host == "login.microsoftonline.com" && (!strings.HasSuffix(bare, "/v2.0") || slash):
 		warn("is no issuer of Entra ID: tokens of version 2 name https://login.microsoftonline.com/TENANT/v2.0, those of version 1 https://sts.windows.net/TENANT/")

@@ -83,16 +83,16 @@ func (c *checker) metadata(path string, r *Resource) {
 		return
 	}
 	if origin := originOf(u); !slices.Contains(r.PublicOrigins, origin) && !c.faulty[path+".public_origins"] {
-		c.warn(path+".public_origins", "lacks the identifier's origin, where clients look for the metadata")
+		c.warn("metadata-origin", path+".public_origins", "lacks the identifier's origin, where clients look for the metadata", "add "+origin)
 	}
 	base := strings.Trim(u.Path, "/")
 	for i, route := range r.Routes {
 		at := fmt.Sprintf("%s.routes[%d]", path, i)
 		if slices.Contains(slices.Concat(route.Scopes.All, route.Scopes.Any), "offline_access") {
-			c.warn(at+".scopes", "offline_access is between a client and its issuer: the metadata does not list it, and a challenge should not name it")
+			c.warn("offline-access", at+".scopes", "offline_access is between a client and its issuer: the metadata does not list it, and a challenge should not name it", "remove it")
 		}
 		if !route.Public && base != "" && outside(route.Path, base) {
-			c.warn(at+".path", "is not below the identifier's path, so clients refuse the metadata for it (RFC 9728 section 3.3)")
+			c.warn("metadata-path", at+".path", "is not below the identifier's path, so clients refuse the metadata for it", "RFC 9728 section 3.3: give the resource an identifier above all of its paths")
 		}
 	}
 }
@@ -154,7 +154,7 @@ func (c *checker) scriptOrigin(path, text string) string {
 	case text == "":
 		return ""
 	case text == "null":
-		c.warn(path, "null is the origin of every sandboxed frame and local file: anybody can be it")
+		c.warn("null-origin", path, "null is the origin of every sandboxed frame and local file: anybody can be it", "list the origins of your pages")
 		return text
 	case strings.Contains(text, "*"):
 		c.bad(path, "is no origin", "list every origin; there are no wildcards")
@@ -169,7 +169,7 @@ func (c *checker) scriptOrigin(path, text string) string {
 	if u.Path != "" || u.RawQuery != "" || u.ForceQuery {
 		c.bad(path, "is more than an origin", "write "+c.suggest(path, originOf(u), "scheme://host[:port]"))
 	} else if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		c.warn(path, "is http: whoever is on the path can speak for it")
+		c.warn("http-origin", path, "is http: whoever is on the path can speak for it", "write https")
 	}
 	return originOf(u)
 }

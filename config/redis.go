@@ -108,7 +108,7 @@ func (c *checker) redisAddress(at, address string, r Redis) {
 		return
 	}
 	if ip, err := netip.ParseAddr(host); !r.TLS.Enabled && host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		c.warn(at, "is asked in plain text: whoever is on the path can make used proofs pass again, or take deny rules away; tls: {enabled: true} prevents that")
+		c.warn("plain-redis", at, "is asked in plain text: whoever is on the path can make used proofs pass again, or take deny rules away", "write tls: {enabled: true}")
 	}
 }
 

@@ -84,9 +84,9 @@ func (c *checker) reportsOf(at string, s Share, where string) {
 	case c.FAPI():
 		c.bad(at, "is not for preset: fapi", "who has no good token must be refused (FAPI 2.0 section 5.3.4)")
 	case s == fullShare:
-		c.warn(at, "refuses nobody: requests that would be refused are forwarded without identity, at "+where)
+		c.warn("report-only", at, "refuses nobody: requests that would be refused are forwarded without identity, at "+where, "set it to false once wicketgate_would_refuse_total shows nobody who should pass")
 	default:
-		c.warn(at, fmt.Sprintf("forwards %s of the requests that would be refused, without identity, at %s; whoever tries other tokens finds one that falls into it", s, where))
+		c.warn("report-only", at, fmt.Sprintf("forwards %s of the requests that would be refused, without identity, at %s; whoever tries other tokens finds one that falls into it", s, where), "set it to false once wicketgate_would_refuse_total shows nobody who should pass")
 	}
 }
 

@@ -108,7 +108,7 @@ func (c *checker) signalsAddress(at string) {
 		return
 	}
 	if c.Revocation.Signals.TLS.CertFile == "" && !isLoopback(l.host) {
-		c.warn(at+".listen", "takes the transmitters' token without TLS, and it can be read on the way; set tls, unless TLS ends in front")
+		c.warn("plain-signals", at+".listen", "takes the transmitters' token without TLS, and it can be read on the way", "set tls, or listen on loopback behind what ends TLS")
 	}
 	others := map[string]string{"admin.listen": c.Admin.Listen, "listen": c.Listen}
 	for i, r := range c.Resources {

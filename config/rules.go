@@ -71,7 +71,7 @@ func (c *checker) sameName(path string, r *Route) {
 	}
 	for _, key := range []string{"clients", "subjects", "actor"} {
 		if at := path + "." + key; c.has(at) {
-			c.warn(at, "takes these names from each of the issuers; claims: {iss: [...]} says whose are meant")
+			c.warn("names-of-any-issuer", at, "takes these names from each of the issuers, and two issuers may give one name to two parties", "claims: {iss: [...]} says whose are meant")
 		}
 	}
 }

@@ -28,10 +28,10 @@ func (c *checker) tokenSources(path string, r *Resource) {
 	c.tokenHeader(path+".header", s.Header, r)
 	c.unusedSources(path, r)
 	if s.Query {
-		c.warn(path+".query", "takes tokens from addresses, which end up in histories, logs and Referer")
+		c.warn("query-tokens", path+".query", "takes tokens from addresses, which end up in histories, logs and Referer", "have clients send the Authorization header, and remove it")
 	}
 	if s.Body {
-		c.warn(path+".body", "takes tokens from forms, which are read before anything is known of the sender")
+		c.warn("body-tokens", path+".body", "takes tokens from forms, which are read before anything is known of the sender", "have clients send the Authorization header, and remove it")
 	}
 }
 

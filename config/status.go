@@ -47,7 +47,7 @@ func (c *checker) statusList(path string, i *Issuer) {
 		case strings.HasSuffix(address, "/") && u.RawQuery != "":
 			c.bad(one, "has a query and ends in a slash", "what stands for many addresses has no query")
 		case u.Host != strings.ToLower(u.Host):
-			c.warn(one, "has capitals in its host; addresses are compared character for character")
+			c.warn("status-capitals", one, "has capitals in its host; addresses are compared character for character", "write it as the tokens do, most likely in lower case")
 		}
 	}
 }

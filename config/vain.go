@@ -14,14 +14,14 @@ func (c *checker) vain(path string, r *Route) {
 		c.badKey(path+".claims.scope", "is one text with all scopes, so this would fit tokens with a single scope only", "write scopes")
 	}
 	if r.Optional && c.has(path+".scopes") {
-		c.warn(path+".scopes", "keeps nobody out of an optional route: who lacks a scope may leave the token away")
+		c.warn("optional-scopes", path+".scopes", "keeps nobody out of an optional route: who lacks a scope may leave the token away", "remove it, or optional")
 	}
 	if r.SubjectType != "client" {
 		return
 	}
 	for _, key := range []string{"acr", "amr", "max_age"} {
 		if at := path + "." + key; c.has(at) {
-			c.warn(at, "asks how a user logged in, while subject_type: client takes tokens of clients that act for themselves, and those log nobody in")
+			c.warn("client-login", at, "asks how a user logged in, while subject_type: client takes tokens of clients that act for themselves, and those log nobody in", "remove one of them")
 		}
 	}
 }
@@ -35,6 +35,6 @@ func (c *checker) unusedSources(path string, r *Resource) {
 		}
 	}
 	if len(r.Routes) > 0 && r.TokenSources != (TokenSources{}) {
-		c.warn(path, "is of no use: no route takes a token from there, which could not be DPoP-bound (RFC 9449 section 7.1)")
+		c.warn("unused-token-sources", path, "is of no use: no route takes a token from there, which could not be DPoP-bound", "RFC 9449 section 7.1: remove it, or binding: dpop from a route")
 	}
 }

@@ -104,8 +104,8 @@ type Error struct {
 	Index   int    // of the route in the list given to Compile
 	Field   string // the route's key
 	Message string
-
-	Other *Route // the one it conflicts with, or nil
+	Hint    string // what to write instead; may be empty
+	Other   *Route // the one it conflicts with, or nil
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("routes[%d].%s: %s", e.Index, e.Field, e.Message) }
@@ -217,7 +217,7 @@ func (s *Set) add(trees map[string]*node, r *Route) error {
 		return complain("strip_prefix", "must be whole literal segments at the front of path, like /ext of /ext/**")
 	}
 	if field, message := checkAllowed(r, segments); message != "" {
-		return complain(field, "%s", message)
+		return &Error{Index: r.index, Field: field, Message: message, Hint: "change the path, or remove " + field}
 	}
 	for _, host := range r.Hosts {
 		if err := checkHost(host); err != "" {
@@ -241,10 +241,10 @@ func (n *node) plant(r *Route, segments []string) error {
 	leaf := n.leaf(segments, r.CaseInsensitive)
 	for _, other := range *leaf {
 		if other.Allow != r.Allow {
-			return &Error{r.index, "allow", fmt.Sprintf("must be the same as that of routes[%d], which has the same path", other.index), other}
+			return &Error{r.index, "allow", fmt.Sprintf("must be the same as that of routes[%d], which has the same path", other.index), "", other}
 		}
 		if overlap(r.Methods, other.Methods) {
-			return &Error{r.index, "path", fmt.Sprintf("governs the same requests as routes[%d]", other.index), other}
+			return &Error{r.index, "path", fmt.Sprintf("governs the same requests as routes[%d]", other.index), "list different methods in each, or remove one", other}
 		}
 	}
 	*leaf = append(*leaf, r)

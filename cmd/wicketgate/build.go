@@ -300,7 +300,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 		return nil, routeErrors(c, at, err)
 	}
 	for _, doubt := range gate.Policy.Doubts() {
-		c.Warn(fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message)
+		c.Warn("case-differs", fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message, doubt.Hint)
 	}
 	gate.MaxBody = bodyLimits(r)
 	gate.Forward, err = forwards(c, s, index)
@@ -345,9 +345,12 @@ func routeErrors(c *config.File, at string, err error) error {
 	for _, e := range joined.Unwrap() {
 		if complaint, ok := errors.AsType[*policy.Error](e); ok {
 			place := fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field)
-			if e = c.ErrorAt(place, complaint.Message); complaint.Other != nil {
-				e = c.ErrorBetween(place, complaint.Message, fmt.Sprintf("%s.routes[%d].path", at, complaint.Other.Index()))
+			told := c.ErrorAt(place, complaint.Message)
+			if complaint.Other != nil {
+				told = c.ErrorBetween(place, complaint.Message, fmt.Sprintf("%s.routes[%d].path", at, complaint.Other.Index()))
 			}
+			told.Hint = complaint.Hint
+			e = told
 		}
 		placed = append(placed, e)
 	}

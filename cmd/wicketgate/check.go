@@ -1,12 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/lint"
 	"github.com/wicketgate/wicketgate/internal/live"
 	"github.com/wicketgate/wicketgate/internal/recorded"
 )
@@ -35,23 +35,19 @@ func (c *checkCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	compiled, err := build(file, newStores(file, nil))
-	if file.TLS.On() {
-		_, problem := readHandshake(file)
-		err = errors.Join(err, problem)
-	}
+	compiled, err := buildWhole(file, newStores(file, nil))
 	if err != nil {
 		return a.complain(err)
 	}
 	for _, f := range file.Filled() {
 		fmt.Fprintf(a.stdout, "filled: %s: %s (preset: %s)\n", f.Path, f.Value, f.Preset)
 	}
-	failed := false
-	for _, w := range file.Warnings() {
-		fmt.Fprintf(a.stdout, "warning: %s: %s\n", w.Path, w.Message)
-		failed = failed || c.Strict
+	doubts := lint.Check(file)
+	for _, w := range doubts.Open {
+		fmt.Fprintln(a.stdout, w)
 	}
-	fmt.Fprintf(a.stdout, "%s: %d issuers, %d resources, no mistakes\n", path, len(file.Issuers), len(file.Resources))
+	failed := c.Strict && len(doubts.Open) > 0
+	fmt.Fprintf(a.stdout, "%s: %d issuers, %d resources, no mistakes%s\n", path, len(file.Issuers), len(file.Resources), doubts)
 	if c.Live {
 		questions, err := liveQuestions(file, compiled)
 		if err != nil {

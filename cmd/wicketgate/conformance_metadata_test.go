@@ -446,7 +446,7 @@ func testPRM09(t *testing.T) {
 
 func testPRM10(t *testing.T) {
 	text := config.Smallest() + "    behind_tls: true\n    metadata: true\n    routes: [{path: /a, scopes: [offline_access, read]}]\n"
-	command(t, "check", "--config", written(t, text)).want(t, exitOK, "warning: resources[0].routes[0].scopes: offline_access")
+	command(t, "check", "--config", written(t, text)).want(t, exitOK, "resources[0].routes[0].scopes: warning: offline_access")
 	command(t, "check", "--strict", "--config", written(t, text)).want(t, exitFailed, "offline_access")
 	f := newFixture(t, edits(resourceKeys("metadata: true"), onlyRoutes("{path: /a, scopes: [offline_access, read]}")))
 	if got := texts(t, metadataOf(t, f, rootDocument), "scopes_supported"); !slices.Equal(got, []string{"read"}) {

@@ -36,7 +36,7 @@ func (s *stores) loadDenials(c *config.File) error {
 	s.denials.Expect(issuersOf(c))
 	unread := s.denials.Load()
 	if unknown := s.denials.Strange(denials.FromFile); unknown > 0 && s.metrics == nil {
-		c.Warn("revocation.file", fmt.Sprintf("has rules about %d issuers that are not in the configuration, or not spelt so: they deny nothing", unknown))
+		c.Warn("denied-strangers", "revocation.file", fmt.Sprintf("has rules about %d issuers that are not in the configuration, or not spelt so: they deny nothing", unknown), "write iss in its rules exactly as in issuers[].issuer")
 	}
 	if bad, ok := errors.AsType[*denials.Error](unread); ok {
 		at := "revocation.file"

@@ -258,7 +258,7 @@ func TestRulesAboutStrangers(t *testing.T) {
 	for strict, want := range map[string]int{"--strict=false": 0, "--strict": exitFailed} {
 		var said lockedBuffer
 		code := run(&app{ctx: t.Context(), stdout: &said, stderr: &said, env: func(string) (string, bool) { return "", false }}, []string{"check", "--config", d.config, strict})
-		if code != want || !strings.Contains(said.String(), "warning: revocation.file: has rules about 1 issuers") {
+		if code != want || !strings.Contains(said.String(), "revocation.file: warning: has rules about 1 issuers") {
 			t.Errorf("%s: %d %s", strict, code, said.String())
 		}
 	}

@@ -108,7 +108,7 @@ func newAssertions(c *config.File, s *stores, at string, a config.Assertion) (*a
 			return nil, c.ErrorAt(at+".key_file", err.Error())
 		}
 		if info, err := os.Stat(a.KeyFile); err == nil && info.Mode()&0o007 != 0 {
-			c.Warn(at+".key_file", fmt.Sprintf("can be read by everybody on this machine (mode %04o), and who reads it can speak for the gate: chmod o-rwx", info.Mode().Perm()))
+			c.Warn("open-key-file", at+".key_file", fmt.Sprintf("can be read by everybody on this machine (mode %04o), and who reads it can speak for the gate", info.Mode().Perm()), "chmod o-rwx")
 		}
 	}
 	made, err := assertion.New(o)

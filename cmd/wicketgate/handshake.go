@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
@@ -28,7 +29,7 @@ type handshake struct {
 func readHandshake(c *config.File) (*handshake, error) {
 	pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
 	if err != nil {
-		return nil, c.ErrorAt("tls", err.Error())
+		return nil, pairError(c, "tls", err)
 	}
 	h := &handshake{ends: map[string]time.Time{"server": pair.Leaf.NotAfter}}
 	h.config = &tls.Config{
@@ -83,6 +84,26 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// buildWhole is build with a look at the certificate of the listeners, so that
+// all that is wrong is told at once.
+func buildWhole(c *config.File, s *stores) (*plan, error) {
+	compiled, err := build(c, s)
+	if c.TLS.On() {
+		_, problem := readHandshake(c)
+		err = errors.Join(err, problem)
+	}
+	return compiled, err
+}
+
+// pairError is about the certificate and key below at.
+func pairError(c *config.File, at string, err error) error {
+	key := "cert_file"
+	if strings.Contains(err.Error(), "key") {
+		key = "key_file"
+	}
+	return c.ErrorAt(at+"."+key, strings.TrimPrefix(err.Error(), "tls: "))
 }
 
 // readAuthorities reads certificates in PEM. A block that is none of them, or

@@ -100,7 +100,7 @@ func (a *app) load(path string) (*config.File, error) {
 // complain says what is wrong with a configuration and ends with its exit
 // code.
 func (a *app) complain(err error) error {
-	for _, e := range flatten(err) {
+	for _, e := range inOrder(flatten(err)) {
 		if at, ok := errors.AsType[*config.Error](e); ok {
 			fmt.Fprintln(a.stderr, at.Detail())
 		} else {
@@ -108,6 +108,18 @@ func (a *app) complain(err error) error {
 		}
 	}
 	return exitError(exitConfig)
+}
+
+// inOrder puts errors in the order of the file, those without a place first.
+func inOrder(list []error) []error {
+	line := func(e error) int {
+		if at, ok := errors.AsType[*config.Error](e); ok {
+			return at.Line
+		}
+		return 0
+	}
+	slices.SortStableFunc(list, func(a, b error) int { return line(a) - line(b) })
+	return list
 }
 
 // flatten lists the errors that err joins.
@@ -170,7 +182,7 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 		g.stores.closeRedis()
 		return nil, err
 	}
-	compiled, err := build(file, g.stores)
+	compiled, err := buildWhole(file, g.stores)
 	if err != nil {
 		g.stores.closeRedis()
 		return nil, err
@@ -205,7 +217,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 		g.metrics.Reloaded(hash, err)
 	}
 	for _, w := range file.Warnings() {
-		g.log.Warn("configuration", zap.String("setting", w.Path), zap.String("warning", w.Message))
+		g.log.Warn("configuration", zap.String("setting", w.Path), zap.String("warning", w.Message), zap.String("rule", w.Rule))
 	}
 }
 

@@ -113,7 +113,7 @@ func signalsOf(c *config.File) (*signalsPlan, error) {
 	if s.TLS.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(s.TLS.CertFile, s.TLS.KeyFile)
 		if err != nil {
-			problems = append(problems, c.ErrorAt(at+"tls", err.Error()))
+			problems = append(problems, pairError(c, at+"tls", err))
 		}
 		p.certificate = &pair
 	}
