@@ -142,10 +142,12 @@ func TestUsedAgain(t *testing.T) {
 			t.Errorf("after %v: the same is %v", row.after, !row.same)
 		}
 	}
-	if assert(t, s, p, noon.Add(30*time.Second)) == first {
+	now := noon.Add(10 * time.Minute)
+	first = assert(t, s, p, now)
+	if assert(t, s, p, now.Add(30*time.Second)) == first {
 		t.Error("used again in its second half")
 	}
-	now := noon.Add(10 * time.Minute)
+	now = noon.Add(20 * time.Minute)
 	first = assert(t, s, p, now)
 	for name, other := range map[string]*token.Principal{
 		"subject": caller(t, strings.Replace(claims, `"a"`, `"b"`, 1)), "client": caller(t, strings.Replace(claims, "app", "apq", 1)),
@@ -254,6 +256,9 @@ func TestRing(t *testing.T) {
 	r.Publish([]*signer.Key{one}, noon.Add(2*time.Minute))
 	check("it comes back", noon.Add(3*keepPublished), id(one))
 	r.Publish([]*signer.Key{three, other}, noon.Add(4*keepPublished))
+	if n := len(r.published); n != 2 {
+		t.Errorf("%d keys are kept, want the one in use and the one of just before", n)
+	}
 	check("one key in two ways", noon.Add(6*keepPublished), " "+three.Thumbprint())
 }
 
