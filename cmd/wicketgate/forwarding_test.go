@@ -380,3 +380,21 @@ func TestAssertionKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardingGuide: the configuration in the guide is a good one.
+func TestForwardingGuide(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join(repository, "docs/guide/forwarding.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(guide), "```yaml\n")
+	text, _, found := strings.Cut(rest, "```")
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil || !found {
+		t.Fatal(err)
+	}
+	var out, errs lockedBuffer
+	if code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, env: nothing}, []string{"check", "--config", path}); code != 0 {
+		t.Errorf("exit %d: %s%s", code, out.String(), errs.String())
+	}
+}
