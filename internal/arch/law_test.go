@@ -136,9 +136,9 @@ var wicketgate = law{
 	packageLines: 900,
 	raisedLines: map[string]budget{
 		"proxy":          {3800, "one decision, every HTTP front door that asks for it, and what becomes of streams"},
-		"cmd/wicketgate": {4200, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
+		"cmd/wicketgate": {4300, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
 
-		"config":               {3600, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
+		"config":               {3850, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},
 		"validator":            {1230, "tokens that speak for themselves, those their issuer is asked about, those a status list or a deny rule tells of, and all of them again while a stream lasts"},
 		"policy":               {1650, "paths, the ways in which others read them, routes, and each thing a route may ask of a caller, with what explain shows of it"},
