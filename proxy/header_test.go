@@ -127,9 +127,9 @@ func TestStripKeepsTheRest(t *testing.T) {
 // configuration takes.
 func TestStripConfiguredNames(t *testing.T) {
 	long := strings.Repeat("Long-", 12) + "Name" // 64 octets
-	f := tells(map[string]string{"Remote-User": "email"})
+	f := NewForward(ForwardOptions{Headers: []ClaimHeader{{Name: "Remote-User", Claim: "email"}}, ClaimsHeader: "my-claims", AssertionHeader: "my-proof"})
 	f.Ours(long)
-	for _, name := range []string{"Remote-User", long} {
+	for _, name := range []string{"Remote-User", "My-Claims", "My-Proof", long} {
 		plain, folded := spellings(name)
 		for _, spelled := range append(plain, folded...) {
 			for _, key := range []string{http.CanonicalHeaderKey(spelled), strings.ToLower(spelled)} {

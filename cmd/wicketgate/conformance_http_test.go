@@ -28,7 +28,7 @@ var frontRows = []conformanceRow{
 	{"HTTP-06", testHTTP06}, {"HTTP-08", testHTTP08}, {"HTTP-09", testHTTP09}, {"HTTP-10", testHTTP10}, {"HTTP-18", testHTTP18},
 	{"HTTP-19", testHTTP19}, {"HTTP-20", testHTTP20}, {"HTTP-21", testHTTP21}, {"HTTP-22", testHTTP22}, {"HTTP-23", testHTTP23},
 	{"HTTP-24", testHTTP24}, {"HTTP-25", testHTTP25}, {"HTTP-26", testHTTP26}, {"HTTP-30", testHTTP30},
-	{"HDR-01", testHDR01}, {"HDR-02", testHDR02}, {"HDR-03", testHDR03}, {"HDR-04", testHDR04}, {"HDR-05", testHDR05}, {"HDR-06", testHDR06},
+	{"HDR-01", testHDR01}, {"HDR-02", testHDR02}, {"HDR-03", testHDR03}, {"HDR-04", testHDR04}, {"HDR-05", testHDR05}, {"HDR-06", testHDR06}, {"HDR-07", testHDR07},
 	{"CRED-01", testCRED01}, {"CRED-02", testCRED02}, {"CRED-03", testCRED03}, {"CRED-04", testCRED04}, {"CRED-05", testCRED05},
 	{"CRED-06", testCRED06}, {"CRED-07", testCRED07}, {"CRED-08", testCRED08}, {"CRED-09", testCRED09}, {"CRED-10", testCRED10},
 	{"CRED-15", testCRED15}, {"CRED-16", testCRED16},

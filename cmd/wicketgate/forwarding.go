@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -67,7 +68,8 @@ func speaksInAuthorization(r config.Route) bool {
 func forwardOptions(route config.Route) proxy.ForwardOptions {
 	f := route.Forward
 	o := proxy.ForwardOptions{KeepToken: f.Token, ClaimsHeader: f.ClaimsHeader, Projection: fieldvalue.NewProjection(f.Claims)}
-	for name, h := range f.Headers {
+	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
+		h := f.Headers[name]
 		form := fieldvalue.Form{Encoding: encodings[f.Encoding], Reduced: h.Only.On(), Keep: h.Only.Values}
 		if h.Encoding != "" {
 			form.Encoding = encodings[h.Encoding]
@@ -129,8 +131,13 @@ func readKeys(name, algorithm string) ([]*signer.Key, error) {
 	if err != nil || algorithm == "" {
 		return keys, err
 	}
-	if keys[0], err = keys[0].For(algorithm); err != nil {
-		return nil, fmt.Errorf("holds a key that is not for %s", algorithm)
+	for i, k := range keys {
+		k, err := k.For(algorithm)
+		if err == nil {
+			keys[i] = k
+		} else if i == 0 { // the others may be for another time
+			return nil, fmt.Errorf("holds a key that is not for %s", algorithm)
+		}
 	}
 	return keys, nil
 }

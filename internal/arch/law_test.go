@@ -139,7 +139,7 @@ var wicketgate = law{
 	packageLines: 900,
 	raisedLines: map[string]budget{
 		"proxy":          {4050, "one decision, every HTTP front door that asks for it, and what becomes of streams"},
-		"cmd/wicketgate": {5000, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
+		"cmd/wicketgate": {5400, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
 
 		"config":               {4700, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},

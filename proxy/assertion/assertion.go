@@ -99,7 +99,7 @@ func (s *Signer) Assert(p *token.Principal, r Request, now time.Time) (string, e
 		body = bind(body, r)
 		return s.sign(body, s.end(p, now), now)
 	}
-	key := string(strconv.AppendInt(append(body, '|'), p.Until.Unix(), 10))
+	key := string(strconv.AppendInt(append(body, '|'), p.Expiry.Unix(), 10))
 	if before, found := s.made.Get(key); found && !now.Before(before.from) && now.Before(before.until) {
 		return before.text, nil
 	}
@@ -111,12 +111,15 @@ func (s *Signer) Assert(p *token.Principal, r Request, now time.Time) (string, e
 	return text, err
 }
 
-// end is when an assertion made now ends. No assertion outlives the token that
-// it speaks of.
+// end is when an assertion made now ends. None outlives the token that it
+// speaks of, or, where that is good for its leeway only, the leeway.
 func (s *Signer) end(p *token.Principal, now time.Time) time.Time {
-	end := now.Add(s.o.Lifetime)
-	if !p.Until.IsZero() && p.Until.Before(end) {
-		return p.Until
+	end, last := now.Add(s.o.Lifetime), p.Expiry
+	if !last.After(now) {
+		last = p.Until
+	}
+	if last.After(now) && last.Before(end) {
+		return last
 	}
 	return end
 }

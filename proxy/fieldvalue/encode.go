@@ -97,14 +97,15 @@ type Form struct {
 	Keep     []string // compared as the rules of a route compare claims
 }
 
-// Value writes a claim. There is no text for a claim that has no form in the
-// encoding, or of which nothing is kept. It does not fit where RawASCII would
-// have to change what the claim says.
+// Value writes a claim. There is no text for null, for a claim that has no form
+// in the encoding, and where nothing of it is kept. It does not fit where
+// RawASCII would have to change what the claim says.
 func (f Form) Value(v token.Value) (text string, fits bool) {
 	if f.Reduced {
-		if v = f.reduce(v); v == "" {
-			return "", true
-		}
+		v = f.reduce(v)
+	}
+	if v == "" || v.IsNull() {
+		return "", true
 	}
 	switch f.Encoding {
 	case JSON:

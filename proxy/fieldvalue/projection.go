@@ -82,14 +82,17 @@ type branch struct {
 	below []*branch
 }
 
-// Append writes the picked claims of c as a JSON object in ASCII. Where
+// Append writes the picked claims of c as a JSON object in ASCII; null is as good
+// as absent. Where
 // c has none of them nothing is written, and it is not ok.
 func (p *Projection) Append(out []byte, c *token.Claims) (written []byte, ok bool) {
 	root := &branch{}
 	for _, w := range p.wanted {
 		for _, way := range w {
 			if v, found := c.Lookup(way.path); found {
-				root.grow(way.steps, v)
+				if !v.IsNull() {
+					root.grow(way.steps, v)
+				}
 				break
 			}
 		}

@@ -27,7 +27,7 @@ func TestProjection(t *testing.T) {
 		{[]string{"absent", "n"}, `{"n":1.50}`},
 		{[]string{"absent"}, ``},
 		{nil, ``},
-		{[]string{"nothing"}, `{"nothing":null}`},
+		{[]string{"nothing"}, ``},
 		{[]string{"realm_access.roles"}, `{"realm_access":{"roles":["x"]}}`},
 		{[]string{"realm_access.roles", "email", "realm_access.more.deep"}, `{"realm_access":{"roles":["x"],"more":{"deep":1}},"email":"zo\u00eb@example.com"}`},
 		{[]string{"realm_access.roles.x", "realm_access.absent"}, ``},
