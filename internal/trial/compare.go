@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"net/url"
@@ -98,7 +99,7 @@ func (c *comparison) fields(want map[string]config.Wanted, fields []string, forw
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if !forwarded {
-			c.list = append(c.list, Difference{"headers." + name, want[name].Text, "the request is not forwarded"})
+			c.list = append(c.list, Difference{"headers." + name, cmp.Or(want[name].Text, nothing), "the request is not forwarded"})
 			return
 		}
 		value, found := got[http.CanonicalHeaderKey(name)]
@@ -110,8 +111,9 @@ func (c *comparison) fields(want map[string]config.Wanted, fields []string, forw
 func (c *comparison) challenge(want config.Challenge, lines []string) {
 	all := strings.Join(lines, "; ")
 	switch {
+	case want.None && all != "":
+		c.list = append(c.list, Difference{"challenge", nothing, all})
 	case want.None:
-		c.text("challenge", nothing, all)
 	case want.Contains != "" && !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, want.Contains) }):
 		c.text("challenge", want.Contains, all)
 	}
@@ -119,7 +121,11 @@ func (c *comparison) challenge(want config.Challenge, lines []string) {
 		return
 	}
 	if len(lines) == 0 {
-		c.list = append(c.list, Difference{"challenge", "one", nothing})
+		var list []string
+		for _, name := range slices.Sorted(maps.Keys(want.Parameters)) {
+			list = append(list, name+"="+want.Parameters[name].Text)
+		}
+		c.list = append(c.list, Difference{"challenge", strings.Join(list, ", "), nothing})
 		return
 	}
 	var nearest []Difference
