@@ -255,6 +255,9 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value, tag reflect.S
 func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value, tag reflect.StructTag) {
 	_, isText := v.Interface().(string)
 	form := formOf(v)
+	if _, isShare := v.Interface().(Share); isShare && n.ShortTag() == "!!bool" {
+		form.tag = "!!bool"
+	}
 	if n.Kind != yaml.ScalarNode {
 		d.wrongKind(path, n, form.name, "")
 		return
@@ -334,6 +337,8 @@ func formOf(v reflect.Value) form {
 		return form{"a duration", "!!str", `write a number with its unit, like "30s"`}
 	case Size:
 		return form{"a size", "!!str", `write a number with its unit, like "64KiB"`}
+	case Share:
+		return form{"a share", "!!str", "write " + shareForm}
 	case netip.Prefix:
 		return form{"an address or CIDR block", "!!str", `write it like "10.0.0.0/8"`}
 	case int:
@@ -370,6 +375,8 @@ func parseScalar(text string, v reflect.Value) error {
 		}
 		*target = t
 	case *Size:
+		return target.parse(text)
+	case *Share:
 		return target.parse(text)
 	case *netip.Prefix:
 		return parsePrefix(text, target)

@@ -110,7 +110,8 @@ func (f *File) Warn(path, message string) {
 	f.warnings = append(f.warnings, Warning{Path: path, Message: message})
 }
 
-// Insecure lists the insecure_ settings that are on, each name once.
+// Insecure lists the insecure_ settings that are on, and report_only, each name
+// once.
 func (f *File) Insecure() []string {
 	var on []string
 	for _, i := range f.Issuers {
@@ -120,6 +121,9 @@ func (f *File) Insecure() []string {
 		if i.InsecureAllowAnyAudience {
 			on = append(on, "insecure_allow_any_audience")
 		}
+	}
+	if f.reportsOnly() {
+		on = append(on, "report_only")
 	}
 	slices.Sort(on)
 	return slices.Compact(on)

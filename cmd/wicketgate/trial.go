@@ -152,13 +152,13 @@ func loadSuite(name string, file *config.File) (trial.Suite, error) {
 // matter is what explain says of the check that refused, or else of what the
 // route asks for.
 func matter(told *rehearsal.Told) []string {
-	steps, failed := told.Trace.Steps, told.Decision.Reason()
+	steps, failed := told.Trace.Steps, told.Judged.Reason()
 	if told.Door != nil {
 		failed = told.Door.Reason
 	}
-	if failed == token.ReasonNone && told.Decision.Route != nil {
+	if failed == token.ReasonNone && told.Judged.Route != nil {
 		var asked []token.Reason
-		for _, q := range told.Decision.Route.Requirements() {
+		for _, q := range told.Judged.Route.Requirements() {
 			asked = append(asked, q.Reason)
 		}
 		steps = slices.DeleteFunc(slices.Clone(steps), func(s token.Step) bool { return !slices.Contains(asked, s.Reason) })

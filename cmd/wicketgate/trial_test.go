@@ -145,6 +145,22 @@ resources:
 	tried(t, gates, cases).want(t, 0, "16 of 16 cases passed")
 }
 
+// A roll-out that only reports does not change what cases are held against.
+func TestTrialWithReportOnly(t *testing.T) {
+	routes := "      - {name: a, path: /a, scopes: [r], binding: dpop, nonce: required, report_only: 1%}\n      - {name: b, path: /b, scopes: [r]}\n"
+	cases := `cases:
+  - {name: good, request: /a, claims: {scope: r}, binding: dpop, expect: allow}
+  - {name: short, request: /a, claims: {scope: w}, binding: dpop, expect: {decision: deny, error: insufficient_scope, status: 403, challenge: {scope: r}}}
+  - {name: bearer, request: /a, claims: {scope: r}, expect: {decision: deny, reason: missing}}
+  - {name: no token, request: /b, expect: {decision: deny, status: 401}}
+  - {name: wrong, request: /b, claims: {scope: r}, expect: allow}
+  - {name: wrong scope, request: /b, claims: {}, expect: deny}
+`
+	o := tried(t, "report_only: true\n"+covered+routes, cases, "--strict")
+	o.want(t, 0, "6 of 6 cases passed; coverage 100.0%", "note: report_only lets ")
+	tried(t, "report_only: true\n"+covered+routes, "cases: [{name: n, request: /b, expect: anonymous}]").want(t, 1, "+ decision: deny")
+}
+
 // Each expectation of a case can fail.
 func TestTrialFails(t *testing.T) {
 	for _, row := range [][2]string{

@@ -21,7 +21,11 @@ const nothing = "none"
 // compare lists what is not as expected, in the order of the keys.
 func compare(want *config.Expectation, told *rehearsal.Told) []Difference {
 	c := comparison{}
-	forwarded := told.Upstream != ""
+	upstream := told.Upstream
+	if told.Reported {
+		upstream = "" // and no field is told
+	}
+	forwarded := upstream != ""
 	status, why := nothing, reason(told)
 	if !forwarded {
 		status = strconv.Itoa(told.Status)
@@ -36,16 +40,16 @@ func compare(want *config.Expectation, told *rehearsal.Told) []Difference {
 	}
 	c.text("error", want.Error, code(told))
 	route := nothing
-	if d := told.Decision; d.Route != nil && d.Route.Matched() {
+	if d := told.Judged; d.Route != nil && d.Route.Matched() {
 		route = d.Route.Name
 	}
 	c.text("route", want.Route, route)
 	c.challenge(want.Challenge, told.Header.Values("WWW-Authenticate"))
 	c.fields(want.Headers, told.Fields, forwarded)
-	if at, err := url.Parse(told.Upstream); err == nil && strings.HasPrefix(want.Upstream, "/") {
+	if at, err := url.Parse(upstream); err == nil && strings.HasPrefix(want.Upstream, "/") {
 		c.text("upstream", want.Upstream, at.EscapedPath())
 	} else {
-		c.text("upstream", want.Upstream, told.Upstream)
+		c.text("upstream", want.Upstream, upstream)
 	}
 	return c.list
 }
@@ -54,12 +58,12 @@ func compare(want *config.Expectation, told *rehearsal.Told) []Difference {
 func code(told *rehearsal.Told) string {
 	refusal := told.Door
 	if refusal == nil {
-		refusal = told.Decision.Refusal
+		refusal = told.Judged.Refusal
 	}
 	switch {
 	case refusal != nil && refusal.Code != token.CredentialRequired:
 		return string(refusal.Code)
-	case told.Decision.Verdict == proxy.Failed:
+	case told.Judged.Verdict == proxy.Failed:
 		return "temporarily_unavailable"
 	}
 	return nothing

@@ -29,6 +29,9 @@ func (r *Report) Print(w io.Writer) error {
 	for _, line := range missing {
 		fmt.Fprintf(&out, "not covered: %s\n", line)
 	}
+	if r.Reported > 0 {
+		fmt.Fprintf(&out, "\nnote: report_only lets %d of these requests through, or a share of their like; the cases are held against the policy without it\n", r.Reported)
+	}
 	seen, of := r.Coverage.Count()
 	fmt.Fprintf(&out, "\n%d of %d cases passed", len(r.Results)-r.Failed(), len(r.Results))
 	if r.Left > 0 {

@@ -56,6 +56,7 @@ type Difference struct{ What, Want, Got string }
 type Report struct {
 	Results  []Result
 	Left     int // cases that Only leaves out
+	Reported int // refused by the policy, and let through by report-only
 	Coverage Coverage
 }
 
@@ -89,6 +90,9 @@ func (t *Trial) Run(ctx context.Context, suites []Suite) (*Report, error) {
 			result.File = suite.File
 			report.Results = append(report.Results, result)
 			report.Coverage.see(told)
+			if told.Reported {
+				report.Reported++
+			}
 		}
 	}
 	return report, nil
@@ -113,7 +117,7 @@ func (s *Suite) scene(index int) *rehearsal.Scene {
 
 func (t *Trial) result(c *config.Case, told *rehearsal.Told) Result {
 	r := Result{Name: c.Name, Line: c.Line, Request: c.Request.Method + " " + shown(told)}
-	if d := told.Decision; d.Route != nil {
+	if d := told.Judged; d.Route != nil {
 		r.Route = d.Route.Name
 	}
 	r.Differences = compare(&c.Expect, told)
@@ -132,7 +136,7 @@ func shown(told *rehearsal.Told) string {
 
 // decided is the word for what became of a request.
 func decided(told *rehearsal.Told) string {
-	d := told.Decision
+	d := told.Judged
 	switch {
 	case told.Door != nil:
 		return config.DecidedDeny
@@ -153,7 +157,7 @@ func reason(told *rehearsal.Told) string {
 	if told.Door != nil {
 		return string(told.Door.Reason)
 	}
-	return string(told.Decision.Reason())
+	return string(told.Judged.Reason())
 }
 
 // hidden keeps tokens out of what is printed.
