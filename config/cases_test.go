@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -185,4 +186,35 @@ resources: [{identifier: 'https://api.example.com', upstream: 'http://127.0.0.1:
 		c.Issuers[0].CAFile != "" || c.Issuers[0].Introspection.Shared.On() || c.Issuers[0].JWKSFile == "" || f.Issuers[0].CAFile == "" {
 		t.Errorf("got %+v", c)
 	}
+}
+
+// Whatever is read, each mistake has its place, and what passes can be written as
+// claims of a token.
+func FuzzParseCases(f *testing.F) {
+	for _, text := range []string{
+		"cases: [{name: a, request: GET /a, claims: {a: [1, {b: null}], c: 0x10, d: 1e400}, expect: allow}]",
+		"defaults: {claims: {a: b}, headers: {a: b}, now: 2026-01-31T12:00:00Z}\ncases:\n  - name: a\n    request: {url: 'https://a/', headers: {b: c}}\n    expect: {headers: {X: null}, challenge: {a: '*'}}\n",
+		"cases: [{name: a, request: /a, token: b, binding: dpop, expect: {reason: scope, status: 403}}]", "cases: {}", "a: &b [*b]",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := ParseCases("f.yaml", []byte(text))
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "f.yaml:") {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, one := range c.Cases {
+			for name, value := range one.Claims {
+				if !json.Valid(value) {
+					t.Fatalf("%s is %s", name, value)
+				}
+			}
+			if one.Line < 1 || one.Name == "" || one.Request.Target() == "" {
+				t.Fatalf("got %+v", one)
+			}
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/rehearsal"
 	"github.com/wicketgate/wicketgate/internal/trial"
+	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -169,6 +170,10 @@ func matter(told *rehearsal.Told) []string {
 	}
 	var out strings.Builder
 	printSteps(&out, steps, failed)
+	// What is more than a code and a reason tells something.
+	if cause := told.Cause(); strings.Count(cause, ": ") > 1 || told.Judged.Verdict == proxy.Failed {
+		fmt.Fprintf(&out, "because   %s\n", cause)
+	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	return slices.DeleteFunc(lines, func(line string) bool { return line == "" })
 }

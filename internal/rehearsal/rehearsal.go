@@ -37,7 +37,7 @@ import (
 type Resource struct {
 	Name      string
 	Listen    string   // of its listener, the key of proxy.Table.Sites
-	Host      string   // that it answers to; empty for that of the URL
+	Host      string   // that it answers to, for scenes with a path only; empty for that of the origin
 	Origins   []string // its public origins
 	Audiences []string // the first is whom tokens are for
 	ByIssuer  map[string][]string
@@ -263,8 +263,12 @@ func (r *Rehearsal) request(resource *Resource, p *props) (*http.Request, error)
 	if !source.IsValid() {
 		source = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
+	host := p.url.Host
+	if strings.HasPrefix(p.scene.URL, "/") {
+		host = cmp.Or(resource.Host, host)
+	}
 	req := &http.Request{
-		Method: cmp.Or(p.scene.Method, http.MethodGet), URL: p.url, Host: cmp.Or(p.scene.Host, resource.Host, p.url.Host), RequestURI: p.url.RequestURI(),
+		Method: cmp.Or(p.scene.Method, http.MethodGet), URL: p.url, Host: cmp.Or(p.scene.Host, host), RequestURI: p.url.RequestURI(),
 		Header: p.scene.Header.Clone(), Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		RemoteAddr: netip.AddrPortFrom(source, 1).String(),
 	}
