@@ -43,6 +43,7 @@ func Load(path string, env func(string) (string, bool)) (*File, error) {
 // that is wrong.
 func Parse(name string, text []byte, env func(string) (string, bool)) (*File, error) {
 	s := newSource(name, strings.TrimPrefix(string(text), "\uFEFF"))
+	s.whenEmpty = "wicketgate serve without a file prints the smallest one"
 	f := &File{source: s, env: env}
 	if s.checkText(text) {
 		if root := s.document(string(text)); root != nil {

@@ -36,8 +36,9 @@ type Gate struct {
 	Metadata  *Metadata  // published, or nil
 	CORS      *CORS      // nil: nothing is said of other origins
 
-	Report    *report.Only // what is refused and passes all the same; nil for nothing
-	Unmatched *Forward     // with Report: for what no route matches
+	Now       func() time.Time // the clock that routes are judged by; nil for time.Now
+	Report    *report.Only     // what is refused and passes all the same; nil for nothing
+	Unmatched *Forward         // with Report: for what no route matches
 }
 
 // Request is what a decision is made from. It is read from the client's
@@ -151,7 +152,7 @@ func (g *Gate) judge(ctx context.Context, req *Request) (d Decision) {
 	}
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
-		now := time.Now()
+		now := g.clock()
 		d.Route.Note(req.Trace, &req.Request, p, now)
 		err = asError(d.Route.Authorize(&req.Request, p, now))
 	}
@@ -160,6 +161,13 @@ func (g *Gate) judge(ctx context.Context, req *Request) (d Decision) {
 	}
 	d.settle(p, req.blame(err), cred.Scheme)
 	return d
+}
+
+func (g *Gate) clock() time.Time {
+	if g.Now != nil {
+		return g.Now()
+	}
+	return time.Now()
 }
 
 // asError keeps a nil *token.Error from becoming an error that is not nil.

@@ -12,6 +12,6 @@ func TestReportOnlyGuide(t *testing.T) {
 		t.Fatalf("%d files", len(files))
 	}
 	path := written(t, files[0])
-	command(t, "check", "--config", path).want(t, 0, "warning: report_only: refuses nobody", "no mistakes")
+	command(t, "check", "--config", path).want(t, 0, "report_only: warning: refuses nobody", "no mistakes")
 	command(t, "check", "--config", path, "--strict").want(t, 1)
 }

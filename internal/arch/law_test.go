@@ -40,6 +40,8 @@ var wicketgate = law{
 	floors: map[string]int{
 		"cmd/wicketgate":       7,
 		"internal/lint":        6,
+		"internal/trial":       6,
+		"internal/rehearsal":   5,
 		"config":               5,
 		"internal/telemetry":   5,
 		"internal/recorded":    5,
@@ -96,7 +98,7 @@ var wicketgate = law{
 		"internal/signer":      {"token"},
 	},
 	demo:      "internal/devissuer",
-	demoUsers: []string{"cmd/wicketgate"},
+	demoUsers: []string{"cmd/wicketgate", "internal/rehearsal"},
 
 	doors: map[string][]string{
 		"github.com/lestrrat-go/jwx/v2":       {"jwks"},
@@ -141,11 +143,11 @@ var wicketgate = law{
 		"proxy":          {4050, "one decision, every HTTP front door that asks for it, and what becomes of streams"},
 		"cmd/wicketgate": {5400, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
 
-		"config":               {4700, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
+		"config":               {4900, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {1800, "the vocabulary of all others, and the scanner that every octet from outside passes"},
 		"validator":            {1320, "tokens that speak for themselves, those their issuer is asked about, those a status list or a deny rule tells of, and all of them again while a stream lasts"},
 		"policy":               {2150, "paths, the ways in which others read them, routes by host and path, and each thing a route may ask of a caller, with what explain shows of it"},
-		"jwks":                 {1950, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
+		"jwks":                 {1960, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
