@@ -175,9 +175,9 @@ func (w world) claimRules() map[string]ClaimRule {
 		case 1:
 			r.Contains = w.some(someValues, 2)
 		case 2:
-			r.Prefix = w.of([]string{"op", "ops", "eu-"})
+			r.Prefix = w.of([]string{"op", "ops", "eu-", "7", "t"})
 		case 3:
-			r.Suffix = w.of([]string{"ops", "-ops", "s"})
+			r.Suffix = w.of([]string{"ops", "-ops", "s", "0", "e"})
 		case 4:
 			r.Present = true
 		case 5:
@@ -332,11 +332,11 @@ func (w world) scopes(o *Options) []string {
 // date is about as long ago as is allowed.
 func (w world) date(most time.Duration) string {
 	ago := int(cmp.Or(most, 60*time.Second).Seconds()) + []int{-60, -1, 0, 1, 60, -80, -70}[w.draw(7)]
-	if text := strconv.FormatInt(t0.Unix()-int64(ago), 10); !w.one(8) {
-		return text
-	} else {
-		return text + ".5"
+	text := strconv.FormatInt(t0.Unix()-int64(ago), 10)
+	if w.one(8) {
+		text += ".5"
 	}
+	return text
 }
 
 // text writes a JSON string, sometimes with an escape.
