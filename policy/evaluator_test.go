@@ -250,6 +250,7 @@ func (e *evaluator) network() bool {
 func (e *evaluator) bound() bool {
 	b := e.request.binding
 	switch e.Binding {
+	case AnyBinding:
 	case DPoPBinding:
 		return b == token.BoundDPoP || b == token.BoundDPoP|token.BoundMTLS
 	case MTLSBinding:
