@@ -465,15 +465,15 @@ func (a address) Source() netip.Addr { return netip.Addr(a) }
 const perPolicy = 10
 
 // agree holds the policy that w makes, and what is asked of it, against the
-// evaluator. It counts what came of each.
-func agree(w world, seen map[string]int, t interface{ Errorf(string, ...any) }) {
+// evaluator. It counts what came of each, and returns how many that were.
+func agree(w world, seen map[string]int, t interface{ Errorf(string, ...any) }) uint64 {
 	x := &triple{options: w.policy(), resource: w.resource()}
 	s, err := Compile(x.options, x.resource)
 	if clash := len(x.options) == 0 || conflict(x.options); clash || err != nil {
 		if seen["conflict"]++; clash == (err == nil) && len(x.options) > 0 {
 			t.Errorf("%+v\nconflict: %v, Compile says %v", x.options, clash, err)
 		}
-		return
+		return 0
 	}
 	for range perPolicy {
 		w.caller(x, w.request(x))
@@ -485,9 +485,10 @@ func agree(w world, seen map[string]int, t interface{ Errorf(string, ...any) }) 
 		seen[kindOf(got)]++
 		if want := x.expected(); got != want {
 			t.Errorf("%s %s%s from %q, binding %d, %s\nby %+v\nimplies %v\ngot  %s\nwant %s", x.method, x.host, x.raw, x.source, x.binding, x.payload, x.options, x.resource.Implies, got, want)
-			return
+			break
 		}
 	}
+	return perPolicy
 }
 
 // kindOf cuts an outcome down to its code and reason.
@@ -526,8 +527,9 @@ func TestReference(t *testing.T) {
 	for worker := range workers {
 		counts[worker] = make(map[string]int)
 		wait.Go(func() {
-			for n := worker; n*perPolicy < triples && !t.Failed(); n += workers {
-				agree(world{rand.New(rand.NewPCG(seed, n)).IntN}, counts[worker], t)
+			judged := uint64(0)
+			for n := worker; judged*workers < triples && !t.Failed(); n += workers {
+				judged += agree(world{rand.New(rand.NewPCG(seed, n)).IntN}, counts[worker], t)
 			}
 		})
 	}
