@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,12 @@ func TestCircumstances(t *testing.T) {
 				t.Errorf("the upstream was asked: %v", passed)
 			}
 		})
+	}
+	for told, want := range map[string]string{"b.shop.example.com": api, "a.shop.example.com": api, "www.example.org": "www.example.org"} {
+		f.askedAt(api, "GET", "/orders/1", "Authorization", "Bearer "+plain, "X-Forwarded-Host", told)
+		if got := f.upstream.last().Header["X-Forwarded-Host"]; !slices.Equal(got, []string{want}) {
+			t.Errorf("told %s, the upstream goes by %q", told, got)
+		}
 	}
 	if r := f.askedAt("b.shop.example.com", "GET", "/orders/1"); r.StatusCode != 200 {
 		t.Errorf("a public route of one host: %d", r.StatusCode)
