@@ -24,7 +24,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch mutants conformance wycheproof bench e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
+.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof bench e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ soak: ## send requests for SOAK (60s) at SOAKRATE (300) a second while issuers f
 
 echo: ## send ECHO (100000) requests that name themselves through faults on all sides: nobody gets another's answer (needs Linux)
 	$(GO) run ./internal/soak -echo $(ECHO) $(ECHOFLAGS)
+
+triples: ## hold a million random (policy, request, claims) against the slow evaluator; WICKETGATE_SEED repeats a run
+	WICKETGATE_TRIPLES=$${WICKETGATE_TRIPLES:-1000000} $(GO) test -count=1 -v -timeout 20m -run '^TestReference$$' ./policy
 
 wycheproof: ## try the vectors of Wycheproof three ways each (needs the network or a filled module cache)
 	$(GO) test -count=1 -tags wycheproof ./internal/wycheproof

@@ -18,8 +18,9 @@ func (f *File) ErrorBetween(path, message, other string) *Error {
 // and wants each to be one that the resource answers to.
 func (c *checker) routeHosts(path string, resource *Resource, r *Route) {
 	for i, text := range r.Hosts {
-		at, name, wild := fmt.Sprintf("%s.hosts[%d]", path, i), text, false
-		if name, wild = strings.CutPrefix(text, "*."); wild && name == "" {
+		at := fmt.Sprintf("%s.hosts[%d]", path, i)
+		name, wild := strings.CutPrefix(text, "*.")
+		if wild && name == "" {
 			c.bad(at, "is no host", "write what the wildcard is below, like *.example.com")
 		}
 		if name = c.host(at, name); wild {

@@ -66,6 +66,13 @@ func (h *hosts) trees(host string) []*node {
 	return h.other
 }
 
+// SameRoutes tells whether the same routes are asked for two hosts, so that it
+// is no matter to the policy which of them an upstream goes by.
+func (s *Set) SameRoutes(host, other string) bool {
+	a, b := s.hosts.trees(host), s.hosts.trees(other)
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
 // hostsOf lists the hosts a route is looked up by.
 func hostsOf(r *Route) []string {
 	if len(r.Hosts) == 0 {

@@ -67,6 +67,17 @@ func TestRouteByHost(t *testing.T) {
 	if r := s.Route("PUT", "x.example.com", "/orders/1"); r.Matched() {
 		t.Errorf("a method that the nearest route does not list goes to %q", r.Name)
 	}
+	for _, row := range []struct {
+		a, b string
+		same bool
+	}{
+		{"api.example.com", "api.example.com", true}, {"x.example.com", "y.example.com", true}, {"example.com", "other.org", true},
+		{"api.example.com", "x.example.com", false}, {"a.us.example.com", "a.eu.example.com", false}, {"api.example.com", "example.com", false},
+	} {
+		if got := s.SameRoutes(row.a, row.b); got != row.same {
+			t.Errorf("%s and %s: same %v", row.a, row.b, got)
+		}
+	}
 	only := compile(t, options[2])
 	if only.Governs("other.example.com", "/orders/1") || only.Route("GET", "", "/orders/1").Matched() {
 		t.Error("a route is for a host that it does not name")

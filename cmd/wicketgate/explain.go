@@ -24,6 +24,7 @@ type explainCommand struct {
 	URL      string   `name:"url" help:"The request's URL as the client knows it. Default: the root of the first resource." placeholder:"URL"`
 	Proof    string   `name:"dpop" help:"The DPoP proof that comes with the token." placeholder:"PROOF"`
 	Cert     string   `help:"A file with the client's certificate in PEM, as the gate or, with mtls.from: header, the proxy in front sees it." placeholder:"FILE"`
+	From     string   `help:"The client's address, for networks. Default: this host's own." placeholder:"ADDRESS"`
 	Header   []string `short:"H" help:"A further header of the request, 'Name: value'." placeholder:"HEADER"`
 	Resource string   `help:"The resource's name. Default: the one that the URL is of." placeholder:"NAME"`
 }
@@ -98,6 +99,11 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 	req := &http.Request{
 		Method: e.Method, URL: at, Host: at.Host, RequestURI: at.RequestURI(), Header: http.Header{}, Body: http.NoBody,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: sender(file),
+	}
+	if from, err := netip.ParseAddr(e.From); err == nil {
+		req.RemoteAddr = netip.AddrPortFrom(from, 1).String()
+	} else if e.From != "" {
+		return nil, nil, errors.New("--from wants an IP address")
 	}
 	if len(resource.Hosts) > 0 && e.URL == "" {
 		req.Host = resource.Hosts[0]
