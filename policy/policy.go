@@ -108,9 +108,10 @@ func (e *Error) Error() string { return fmt.Sprintf("routes[%d].%s: %s", e.Index
 type Route struct {
 	Options
 
-	index   int
-	schemes token.Scheme
-	demands demands
+	index    int
+	schemes  token.Scheme
+	captures []capture
+	demands  demands
 }
 
 // Matched reports whether this is a configured route. What nothing matches is
@@ -197,6 +198,10 @@ func (s *Set) add(r *Route) error {
 		if err := checkSegment(seg, i == len(segments)-1); err != "" {
 			return complain("path", "%s", err)
 		}
+	}
+	r.captures = capturesOf(segments)
+	if twice := repeated(r.Captures()); twice != "" {
+		return complain("path", "captures {%s} twice", twice)
 	}
 	if r.StripPrefix != "" && !isLiteralPrefix(segments, r.StripPrefix) {
 		return complain("strip_prefix", "must be whole literal segments at the front of path, like /ext of /ext/**")

@@ -57,6 +57,7 @@ func TestCompileComplains(t *testing.T) {
 		{"prefix without a slash", []Options{{Path: "/a/**", StripPrefix: "a"}}, []string{"routes[0].strip_prefix:"}},
 		{"prefix of nothing", []Options{{Path: "/a/**", StripPrefix: "/"}}, []string{"routes[0].strip_prefix:"}},
 
+		{"a name twice", []Options{{Path: "/{a}/{b}/{a}"}}, []string{"routes[0].path: captures {a} twice"}},
 		{"twice", []Options{{Path: "/a"}, {Path: "/a"}}, []string{"routes[1].path: governs the same requests as routes[0]"}},
 		{"twice with a slash", []Options{{Path: "/a"}, {Path: "/a/"}}, []string{"routes[1].path: governs the same requests as routes[0]"}},
 		{"twice by other names", []Options{{Path: "/{a}"}, {Path: "/*"}}, []string{"routes[1].path: governs the same requests as routes[0]"}},
