@@ -163,6 +163,7 @@ type Route struct {
 	SubjectType          string              `yaml:"subject_type" enum:"user,client" doc:"Whom the token must be about: user, or client for one that acts for itself; default either."`
 	Actor                []string            `yaml:"actor" doc:"Parties of which one must act for the subject, by sub of the outermost act (RFC 8693); default anybody or nobody."`
 	Claims               map[string][]string `yaml:"claims" doc:"Values of which each claim must hold one, by dotted claim path; default none."`
+	When                 string              `yaml:"when" verbatim:"true" doc:"An expression in CEL over claims, token, request, path and now that must be true, taken as it is: no dollar sign means anything; default none."`
 	AuthorizationDetails []Detail            `yaml:"authorization_details" doc:"Authorization details of which the token must hold one (RFC 9396); default none."`
 
 	Allow           []string `yaml:"allow" enum:"path_parameters,empty_segments,encoded_slash" doc:"What makes servers read a path in several ways and is refused elsewhere: path_parameters (;), empty_segments (//), encoded_slash (%2F); a path that could be read as one of another route still is; default none."`

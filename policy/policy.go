@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wicketgate/wicketgate/policy/expr"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -84,6 +85,7 @@ type Options struct {
 	SubjectType string              // "user" or "client", as Principal.SubjectType has it; empty for both
 	Actors      []string            // one of these must act for the subject, by sub of the outermost act; RFC 8693 section 4.1
 	Claims      map[string][]string // by dotted path, one of these values
+	When        string              // an expression that must hold, see package expr
 	Details     []Detail            // one of these, RFC 9396
 
 	StripPrefix string // removed from the path the upstream sees
@@ -99,6 +101,7 @@ type Options struct {
 type Error struct {
 	Index   int    // of the route in the list given to Compile
 	Field   string // the route's key
+	Offset  int    // of the place in its text, in code points
 	Message string
 }
 
@@ -112,6 +115,7 @@ type Route struct {
 	schemes  token.Scheme
 	captures []capture
 	demands  demands
+	when     *expr.Program // nil for none
 }
 
 // Matched reports whether this is a configured route. What nothing matches is
@@ -166,6 +170,7 @@ func Compile(options []Options, resource Resource) (*Set, error) {
 		options = []Options{{Name: "default", Path: "/**"}}
 	}
 	var problems []error
+	var expressions expr.Compiler
 	for i, o := range options {
 		r := &Route{Options: o, index: i, schemes: token.Bearer | token.DPoP, demands: compileDemands(&o, resource)}
 		if o.Binding == DPoPBinding {
@@ -174,6 +179,7 @@ func Compile(options []Options, resource Resource) (*Set, error) {
 		if err := s.add(r); err != nil {
 			problems = append(problems, err)
 		}
+		problems = append(problems, r.compileWhen(&expressions)...)
 		s.routes = append(s.routes, r)
 	}
 	problems = append(problems, s.spellings()...)

@@ -250,6 +250,7 @@ var everything = Options{
 	All: token.Scopes{"read"}, Any: token.Scopes{"a", "b"}, ACR: []string{"gold"}, AMR: []string{"otp"}, MaxAge: 5 * time.Minute,
 	Clients: []string{"app"}, Subjects: []string{"alice"}, SubjectType: "user", Actors: []string{"desk"},
 	Claims:  map[string][]string{"groups": {"ops"}, "realm.roles": {"admin"}},
+	When:    "token.subject == 'alice' && !has(claims.suspended)",
 	Details: []Detail{{Type: "other"}, {Type: "payment", Actions: []string{"initiate"}, Identifier: "1"}},
 }
 
@@ -314,7 +315,9 @@ func TestOneAnswer(t *testing.T) {
 }
 
 func TestAuthorizeAllocatesNothing(t *testing.T) {
-	for name, r := range map[string]*Route{"everything": routeOf(t, everything, hierarchy), "nothing": routeOf(t, Options{}, hierarchy)} {
+	free := everything
+	free.When = ""
+	for name, r := range map[string]*Route{"everything but an expression": routeOf(t, free, hierarchy), "nothing": routeOf(t, Options{}, hierarchy)} {
 		p, req := callerOf(t, less(nil)), &Request{}
 		allocations := testing.AllocsPerRun(100, func() {
 			r.Note(nil, req, p, t0)
@@ -349,6 +352,7 @@ subject: user alice (user alice)
 actor: {"sub":"desk"} (desk)
 claim_rule: groups [{"value":"ops"}] (ops)
 claim_rule: realm.roles absent (admin)
+when: true (token.subject == 'alice' && !has(claims.suspended))
 authorization_details: absent (other payment)
 acr: absent (gold)
 amr: ["pwd","otp"] (otp)

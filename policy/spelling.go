@@ -149,7 +149,7 @@ func (s *Set) spellings() (problems []error) {
 		}
 		for _, other := range s.routes {
 			if other.CaseInsensitive && meet(segmentsOf(r.Path), segmentsOf(other.Path)) {
-				problems = append(problems, &Error{r.index, "case_insensitive", fmt.Sprintf("must be true here too: routes[%d] takes other spellings of the same paths", other.index)})
+				problems = append(problems, &Error{Index: r.index, Field: "case_insensitive", Message: fmt.Sprintf("must be true here too: routes[%d] takes other spellings of the same paths", other.index)})
 				break
 			}
 		}
@@ -169,7 +169,7 @@ func (s *Set) Doubts() (doubts []*Error) {
 		}
 		for _, other := range s.routes {
 			if takesSpellings(segmentsOf(other.Path), segmentsOf(r.Path)) {
-				doubts = append(doubts, &Error{r.index, "path", fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]; if the upstream ignores case, set case_insensitive here too", other.index)})
+				doubts = append(doubts, &Error{Index: r.index, Field: "path", Message: fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]; if the upstream ignores case, set case_insensitive here too", other.index)})
 				break
 			}
 		}

@@ -309,7 +309,7 @@ func routeOptions(r config.Route, nonce bool) policy.Options {
 		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
 		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge, WebSocket: r.WebSocket, KeepStreams: !r.EndStreams,
 		Allow: policy.Allow(r.Allow), CaseInsensitive: r.CaseInsensitive,
-		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor, Claims: r.Claims,
+		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor, Claims: r.Claims, When: r.When,
 	}
 	for _, d := range r.AuthorizationDetails {
 		o.Details = append(o.Details, policy.Detail(d))
@@ -330,7 +330,7 @@ func routeErrors(c *config.File, at string, err error) error {
 	var placed []error
 	for _, e := range joined.Unwrap() {
 		if complaint, ok := errors.AsType[*policy.Error](e); ok {
-			e = c.ErrorAt(fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field), complaint.Message)
+			e = c.ErrorIn(fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field), complaint.Offset, complaint.Message)
 		}
 		placed = append(placed, e)
 	}
