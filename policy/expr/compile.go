@@ -139,6 +139,8 @@ func told(source string, complaints []*common.Error) error {
 	var all []error
 	for _, c := range complaints[:min(len(complaints), maxTold)] {
 		message := strings.ReplaceAll(c.Message, " (in container '')", "")
+		message, _, _ = strings.Cut(message, " expecting {") // all that might follow
+		message = strings.ReplaceAll(message, "mismatched input '<EOF>'", "it ends too early")
 		all = append(all, &Error{Offset: offsetOf(source, c.Location), Message: strings.ToLower(message[:1]) + message[1:]})
 	}
 	return errors.Join(all...)
