@@ -215,7 +215,7 @@ func TestEveryReasonHasAPlace(t *testing.T) {
 		token.ReasonOrigin, token.ReasonCrossSite, token.ReasonBinding, token.ReasonACR, token.ReasonAMR, token.ReasonMaxAge,
 		token.ReasonClient, token.ReasonSubject, token.ReasonActor, token.ReasonRule, token.ReasonDetails,
 		token.ReasonOverload, token.ReasonVersion, token.ReasonLoop, token.ReasonEarlyData, token.ReasonBodySize,
-		token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels,
+		token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels, token.ReasonWhen,
 	}
 	places := slices.Concat(outside, earlyReasons, lateReasons, proofReasons)
 	for _, r := range token.Reasons {
