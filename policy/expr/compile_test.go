@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -68,7 +69,7 @@ func TestCompileComplains(t *testing.T) {
 			}
 			wants := strings.Split(row.want, "|")
 			for i, e := range listed(err) {
-				complaint, ok := e.(*Error)
+				complaint, ok := errors.AsType[*Error](e)
 				if !ok {
 					t.Fatalf("%T: %v", e, e)
 				}

@@ -32,6 +32,7 @@ func (x *examiner) visit(e ast.Expr) {
 		x.complain(e, "makes a message, which nothing here takes")
 	case ast.CallKind:
 		x.call(e, e.AsCall())
+	case ast.UnspecifiedExprKind, ast.ComprehensionKind, ast.ListKind, ast.LiteralKind, ast.MapKind:
 	case ast.SelectKind:
 		switch s := e.AsSelect(); {
 		case isHeaders(s.Operand()):
