@@ -307,7 +307,12 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value, tag reflect
 	text := n.Value
 	if form.tag == "!!str" && !d.literal {
 		var problem, hint string
-		if text, problem, hint = d.expand(path, text); problem != "" {
+		if tag.Get("verbatim") != "" {
+			problem, hint = d.keep(path, n)
+		} else {
+			text, problem, hint = d.expand(path, text)
+		}
+		if problem != "" {
 			d.report(d.values[path], path, problem, hint)
 			return
 		}

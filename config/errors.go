@@ -84,6 +84,7 @@ type source struct {
 	lines    []string
 	keys     map[string]mark // of a mapping's entry
 	values   map[string]mark // of anything
+	verbatim map[string]verbatim
 	expanded map[string]bool // values that hold something of the environment
 	faulty   map[string]bool // paths with an error: one is enough
 	shown    map[int][]rune  // lines made safe to print, as one may be in many errors
@@ -94,7 +95,7 @@ type source struct {
 
 func newSource(name, text string) *source {
 	return &source{
-		name: name, lines: strings.Split(text, "\n"), keys: make(map[string]mark), values: make(map[string]mark),
+		name: name, lines: strings.Split(text, "\n"), keys: make(map[string]mark), values: make(map[string]mark), verbatim: make(map[string]verbatim),
 		expanded: make(map[string]bool), faulty: make(map[string]bool), shown: make(map[int][]rune),
 	}
 }

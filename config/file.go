@@ -166,6 +166,7 @@ type Route struct {
 	Actor                []string         `yaml:"actor" doc:"Parties of which one must act for the subject, by sub of the outermost act (RFC 8693); default anybody or nobody."`
 	Claims               map[string]Claim `yaml:"claims" doc:"What each claim must hold, by dotted claim path: a list of values of which it holds one, or any_of, contains, equals, prefix, suffix, present or absent; default none."`
 	AuthorizationDetails []Detail         `yaml:"authorization_details" doc:"Authorization details of which the token must hold one (RFC 9396); default none."`
+	When                 string           `yaml:"when" verbatim:"true" doc:"An expression in CEL over claims, token, request, path and now that must be true, taken as it is: no dollar sign means anything; default none."`
 
 	Allow           []string `yaml:"allow" enum:"path_parameters,empty_segments,encoded_slash" doc:"What makes servers read a path in several ways and is refused elsewhere: path_parameters (;), empty_segments (//), encoded_slash (%2F); a path that could be read as one of another route still is; default none."`
 	CaseInsensitive bool     `yaml:"case_insensitive" doc:"Compares the ASCII letters of path without case, for upstreams that do; default false."`

@@ -20,6 +20,7 @@ func (c *checker) rules(path string, r *Route) {
 			c.bad(at, "keeps nobody out of an optional route", "who does not satisfy it may leave the token away; remove it, or optional")
 		}
 	}
+	c.when(path+".when", r)
 	c.challenged(path+".acr", r.ACR)
 	c.challenged(path+".amr", r.AMR)
 	for claim, form := range r.Claims {

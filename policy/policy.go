@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wicketgate/wicketgate/policy/expr"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -89,6 +90,7 @@ type Options struct {
 
 	MaxTokenAge time.Duration  // how long ago the token may have been issued; 0 for any time
 	Networks    []netip.Prefix // the client's address is in one of these
+	When        string         // an expression that must hold, see package expr
 
 	StripPrefix string // removed from the path the upstream sees
 
@@ -103,6 +105,7 @@ type Options struct {
 type Error struct {
 	Index   int    // of the route in the list given to Compile
 	Field   string // the route's key
+	Offset  int    // of the place in its text, in code points
 	Message string
 	Hint    string // what to write instead; may be empty
 	Other   *Route // the one it conflicts with, or nil
@@ -119,6 +122,7 @@ type Route struct {
 	schemes  token.Scheme
 	captures []capture
 	demands  demands
+	when     *expr.Program // nil for none
 }
 
 // Matched reports whether this is a configured route. What nothing matches is
@@ -174,6 +178,7 @@ func Compile(options []Options, resource Resource) (*Set, error) {
 	}
 	var problems []error
 	trees := make(map[string]*node)
+	var expressions expr.Compiler
 	for i, o := range options {
 		r := &Route{Options: o, index: i, schemes: token.Bearer | token.DPoP, demands: compileDemands(&o, resource)}
 		if o.Binding == DPoPBinding {
@@ -182,6 +187,7 @@ func Compile(options []Options, resource Resource) (*Set, error) {
 		if err := s.add(trees, r); err != nil {
 			problems = append(problems, err)
 		}
+		problems = append(problems, r.compileWhen(&expressions)...)
 		s.routes = append(s.routes, r)
 	}
 	s.hosts = newHosts(trees)
@@ -241,10 +247,10 @@ func (n *node) plant(r *Route, segments []string) error {
 	leaf := n.leaf(segments, r.CaseInsensitive)
 	for _, other := range *leaf {
 		if other.Allow != r.Allow {
-			return &Error{r.index, "allow", fmt.Sprintf("must be the same as that of routes[%d], which has the same path", other.index), "", other}
+			return &Error{Index: r.index, Field: "allow", Message: fmt.Sprintf("must be the same as that of routes[%d], which has the same path", other.index), Hint: "", Other: other}
 		}
 		if overlap(r.Methods, other.Methods) {
-			return &Error{r.index, "path", fmt.Sprintf("governs the same requests as routes[%d]", other.index), "list different methods in each, or remove one", other}
+			return &Error{Index: r.index, Field: "path", Message: fmt.Sprintf("governs the same requests as routes[%d]", other.index), Hint: "list different methods in each, or remove one", Other: other}
 		}
 	}
 	*leaf = append(*leaf, r)

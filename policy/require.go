@@ -30,6 +30,7 @@ var requirements = []requirement{
 	{token.ReasonSubject, func(o *Options) bool { return len(o.Subjects) > 0 || o.SubjectType != "" }, checkSubject, noteSubject},
 	{token.ReasonActor, func(o *Options) bool { return len(o.Actors) > 0 }, checkActor, noteActor},
 	{token.ReasonRule, func(o *Options) bool { return len(o.Claims) > 0 }, checkRules, noteRules},
+	{token.ReasonWhen, func(o *Options) bool { return o.When != "" }, checkWhen, noteWhen},
 	{token.ReasonDetails, func(o *Options) bool { return len(o.Details) > 0 }, checkDetails, noteDetails},
 	{token.ReasonACR, func(o *Options) bool { return len(o.ACR) > 0 }, checkACR, noteACR},
 	{token.ReasonAMR, func(o *Options) bool { return len(o.AMR) > 0 }, checkAMR, noteAMR},

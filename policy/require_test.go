@@ -270,6 +270,7 @@ var everything = Options{
 	Clients: []string{"app"}, Subjects: []string{"alice"}, SubjectType: "user", Actors: []string{"desk"},
 	Claims:   map[string]ClaimRule{"groups": {AnyOf: []string{"ops"}}, "realm.roles": {Contains: []string{"admin"}}},
 	Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, MaxTokenAge: time.Minute,
+	When:    "token.subject == 'alice' && !has(claims.suspended)",
 	Details: []Detail{{Type: "other"}, {Type: "payment", Actions: []string{"initiate"}, Identifier: "1"}},
 }
 
@@ -334,7 +335,9 @@ func TestOneAnswer(t *testing.T) {
 }
 
 func TestAuthorizeAllocatesNothing(t *testing.T) {
-	for name, r := range map[string]*Route{"everything": routeOf(t, everything, hierarchy), "nothing": routeOf(t, Options{}, hierarchy)} {
+	free := everything
+	free.When = ""
+	for name, r := range map[string]*Route{"everything but an expression": routeOf(t, free, hierarchy), "nothing": routeOf(t, Options{}, hierarchy)} {
 		p, req := callerOf(t, less(nil)), here
 		allocations := testing.AllocsPerRun(100, func() {
 			r.Note(nil, req, p, t0)
@@ -371,6 +374,7 @@ subject: user alice (user alice)
 actor: {"sub":"desk"} (desk)
 claim_rule: groups [{"value":"ops"}] (ops)
 claim_rule: realm.roles absent (all of admin)
+when: true (token.subject == 'alice' && !has(claims.suspended))
 authorization_details: absent (other payment)
 acr: absent (gold)
 amr: ["pwd","otp"] (otp)

@@ -153,7 +153,7 @@ func (s *Set) spellings() (problems []error) {
 		}
 		for _, other := range s.routes {
 			if other.CaseInsensitive && shareHost(r, other) && meet(r.pattern, other.pattern) {
-				problems = append(problems, &Error{r.index, "case_insensitive", fmt.Sprintf("must be true here too: routes[%d] takes other spellings of the same paths", other.index), "add case_insensitive: true", other})
+				problems = append(problems, &Error{Index: r.index, Field: "case_insensitive", Message: fmt.Sprintf("must be true here too: routes[%d] takes other spellings of the same paths", other.index), Hint: "add case_insensitive: true", Other: other})
 				break
 			}
 		}
@@ -173,7 +173,7 @@ func (s *Set) Doubts() (doubts []*Error) {
 		}
 		for _, other := range s.routes {
 			if shareHost(r, other) && takesSpellings(other.pattern, r.pattern) {
-				doubts = append(doubts, &Error{r.index, "path", fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]", other.index), "if the upstream ignores case, set case_insensitive here too", other})
+				doubts = append(doubts, &Error{Index: r.index, Field: "path", Message: fmt.Sprintf("is compared with case, unlike other routes: its other spellings go to routes[%d]", other.index), Hint: "if the upstream ignores case, set case_insensitive here too", Other: other})
 				break
 			}
 		}

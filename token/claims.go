@@ -30,6 +30,15 @@ type Confirmation struct {
 // Lookup returns a claim by its dotted path, undecoded.
 func (c *Claims) Lookup(path string) (Value, bool) { return c.object.Lookup(path) }
 
+// Members lists all claims, undecoded, in the order of the token. The slice is
+// shared: callers must not change it.
+func (c *Claims) Members() []Member {
+	if c.object == nil {
+		return nil
+	}
+	return c.object.Members()
+}
+
 // ReadClaims reads the registered claims out of what an issuer itself said of
 // a token (RFC 7662 section 2.2). The error is an *Error with code
 // invalid_token when one has the wrong type.

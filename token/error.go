@@ -140,6 +140,7 @@ const (
 	ReasonSubject Reason = "subject"
 	ReasonActor   Reason = "actor"
 	ReasonRule    Reason = "claim_rule"
+	ReasonWhen    Reason = "when"
 	ReasonDetails Reason = "authorization_details"
 	ReasonACR     Reason = "acr"
 	ReasonAMR     Reason = "amr"
@@ -229,6 +230,7 @@ var Reasons = []struct {
 	{ReasonSubject, "this subject may not do this"},
 	{ReasonActor, "this actor may not do this for the subject"},
 	{ReasonRule, "the access token's claims do not suffice"},
+	{ReasonWhen, "a condition of this route does not hold"},
 	{ReasonDetails, "the access token's authorization details do not suffice"},
 	{ReasonACR, "a stronger authentication of the user is required"},
 	{ReasonAMR, "another method of authentication is required"},

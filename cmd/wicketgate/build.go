@@ -325,7 +325,7 @@ func routeOptions(r config.Route, nonce bool) policy.Options {
 		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
 		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge, WebSocket: r.WebSocket, KeepStreams: !r.EndStreams,
 		Allow: policy.Allow(r.Allow), CaseInsensitive: r.CaseInsensitive,
-		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor,
+		Clients: r.Clients, Subjects: r.Subjects, SubjectType: r.SubjectType, Actors: r.Actor, When: r.When,
 		MaxTokenAge: r.MaxTokenAge, Networks: r.Networks,
 	}
 	if len(r.Claims) > 0 {
@@ -354,7 +354,7 @@ func routeErrors(c *config.File, at string, err error) error {
 	for _, e := range joined.Unwrap() {
 		if complaint, ok := errors.AsType[*policy.Error](e); ok {
 			place := fmt.Sprintf("%s.routes[%d].%s", at, complaint.Index, complaint.Field)
-			told := c.ErrorAt(place, complaint.Message)
+			told := c.ErrorIn(place, complaint.Offset, complaint.Message)
 			if complaint.Other != nil {
 				told = c.ErrorBetween(place, complaint.Message, fmt.Sprintf("%s.routes[%d].path", at, complaint.Other.Index()))
 			}

@@ -75,6 +75,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonSubject: {"subject", "RFC 9068 section 2.2", "routes[].subjects, routes[].subject_type"},
 	token.ReasonActor:   {"actor", "RFC 8693 section 4.1", "routes[].actor"},
 	token.ReasonRule:    {"claims", "RFC 9068 section 2.2.3", "routes[].claims"},
+	token.ReasonWhen:    {"when", "", "routes[].when"},
 	token.ReasonDetails: {"authorization details", "RFC 9396 section 9", "routes[].authorization_details"},
 	token.ReasonClaims:  {"size of the claims", "", "resources[].forward.headers"},
 

@@ -26,6 +26,7 @@ const reportRoutes = `    cors: {origins: ["https://app.example.com"], strict: t
       - {name: acr, path: /acr, acr: [gold]}
       - {name: amr, path: /amr, amr: [otp]}
       - {name: age, path: /age, max_age: 1s}
+      - {name: when, path: /when, when: token.subject == "nobody"}
       - {name: network, path: /network, networks: [192.0.2.0/24]}
       - {name: young, path: /young, max_token_age: 1m}
       - {name: clients, path: /clients, clients: [nobody]}
@@ -195,6 +196,7 @@ func refusables(t *testing.T) []refusable {
 		bearer(token.ReasonACR, "/acr", devissuer.Token{}),
 		bearer(token.ReasonAMR, "/amr", devissuer.Token{}),
 		bearer(token.ReasonMaxAge, "/age", claiming(map[string]any{"auth_time": now.Add(-time.Hour).Unix()})),
+		bearer(token.ReasonWhen, "/when", devissuer.Token{}),
 		bearer(token.ReasonNetwork, "/network", devissuer.Token{}),
 		bearer(token.ReasonTokenAge, "/young", claiming(map[string]any{"iat": now.Add(-time.Hour).Unix()})),
 		bearer(token.ReasonClaims, "/any/x", claiming(map[string]any{"email": strings.Repeat("a", 5<<10)})),

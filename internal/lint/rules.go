@@ -38,6 +38,7 @@ var rules = []Rule{
 	{"provider-issuer", "an issuer that no token of its provider names", nil},
 	{"names-of-any-issuer", "names that two issuers may give to two parties", nil},
 	{"optional-scopes", "scopes on a route that lets requests without a token pass", nil},
+	{"optional-when", "a condition on a route that lets requests without a token pass", nil},
 	{"client-login", "a login asked of clients that never log in", nil},
 	{"case-differs", "a route compared with case among others that are not", nil},
 	{"mixed-nonces", "proofs without a nonce beside routes that want one", nil},

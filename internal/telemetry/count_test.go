@@ -216,7 +216,7 @@ func TestEveryReasonHasAPlace(t *testing.T) {
 		token.ReasonClient, token.ReasonSubject, token.ReasonActor, token.ReasonRule, token.ReasonDetails,
 		token.ReasonNetwork, token.ReasonTokenAge,
 		token.ReasonOverload, token.ReasonVersion, token.ReasonLoop, token.ReasonEarlyData, token.ReasonBodySize,
-		token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels,
+		token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels, token.ReasonWhen,
 	}
 	places := slices.Concat(outside, earlyReasons, lateReasons, proofReasons)
 	for _, r := range token.Reasons {
