@@ -367,3 +367,12 @@ func TestFieldSizes(t *testing.T) {
 		t.Error("1000 scopes fit")
 	}
 }
+
+// TestFieldsCostNothingMore: who forwards no more than what every upstream is
+// told pays for the list of fields alone.
+func TestFieldsCostNothingMore(t *testing.T) {
+	f, p := NewForward(ForwardOptions{}), &token.Principal{Claims: claimsOf(t, `{"iss":"https://as.example.com","sub":"user-1","client_id":"app"}`), Scope: token.Scopes{"read"}}
+	if n := testing.AllocsPerRun(100, func() { f.fields(p) }); n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
