@@ -62,6 +62,7 @@ func (c *checker) check() {
 	c.revocation()
 	c.nonces()
 	c.replay()
+	c.decisionLog()
 }
 
 // distinct wants n entries of list to differ in key, and warns where a slash at
