@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -13,8 +14,8 @@ import (
 	"github.com/wicketgate/wicketgate/internal/fetch"
 )
 
-// Source says where the keys of one issuer come from: File if that is set, else
-// JWKSURI, else the jwks_uri of the issuer's metadata.
+// Source says where the keys of one issuer come from: Text or File if that is set,
+// else JWKSURI, else the jwks_uri of the issuer's metadata.
 type Source struct {
 	Name            string         // what the operator calls the issuer; unique
 	Label           string         // what the hooks of a Cache are told instead; default Name
@@ -22,6 +23,7 @@ type Source struct {
 	DiscoveryURL    string         // where the metadata is, if not at a well-known place
 	JWKSURI         string         // https, or what fetch.Client allows
 	File            string         // a JWK set on disk, looked at every 5 s
+	Text            []byte         // the JWK set itself: nobody is asked and no file is read
 	Hosts           []string       // what the metadata may name beside the hosts of Issuer and DiscoveryURL: host or host:port
 	RootCAs         *x509.CertPool // nil: the system's
 	RootsID         string         // what tells RootCAs from others, for copies on disk
@@ -38,7 +40,7 @@ func (s Source) equal(o Source) bool {
 	plain := s.Name == o.Name && s.Issuer == o.Issuer && s.DiscoveryURL == o.DiscoveryURL && s.JWKSURI == o.JWKSURI &&
 		s.Label == o.Label && s.BearerTokenFile == o.BearerTokenFile && s.File == o.File && s.InsecureHTTP == o.InsecureHTTP && s.RefetchInterval == o.RefetchInterval
 	plain = plain && s.RootsID == o.RootsID && s.Leeway == o.Leeway && s.Optional == o.Optional && slices.Equal(s.Hosts, o.Hosts)
-	return plain && slices.Equal(s.Algorithms, o.Algorithms) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs)
+	return plain && bytes.Equal(s.Text, o.Text) && slices.Equal(s.Algorithms, o.Algorithms) && slices.Equal(s.CipherSuites, o.CipherSuites) && s.RootCAs.Equal(o.RootCAs)
 }
 
 const (
@@ -94,7 +96,7 @@ func newEntry(s Source, c *Cache, before *entry) *entry {
 
 // inherit takes over the keys of an entry that got them in the same way.
 func (e *entry) inherit(before *entry) bool {
-	if before == nil || e.source.File != before.source.File || e.source.settings() != before.source.settings() ||
+	if before == nil || e.source.File != before.source.File || !bytes.Equal(e.source.Text, before.source.Text) || e.source.settings() != before.source.settings() ||
 		!e.source.RootCAs.Equal(before.source.RootCAs) || !slices.Equal(e.source.CipherSuites, before.source.CipherSuites) {
 		return false
 	}
@@ -152,6 +154,9 @@ func (e *entry) staysEmpty() bool {
 
 // read gets the text of the set, and how long it is fresh (0: nobody said).
 func (e *entry) read(ctx context.Context) ([]byte, time.Duration, error) {
+	if e.source.Text != nil {
+		return e.source.Text, 0, nil
+	}
 	if e.source.File != "" {
 		text, err := readFile(e.source.File)
 		return text, 0, err

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 
+	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -11,6 +12,7 @@ type Explained struct {
 	Gate     *Gate        // nil when the request did not get as far
 	Door     *token.Error // the refusal at the door
 	Decision Decision
+	Request  *policy.Request // what the route saw; nil with Door
 	Trace    *token.Trace
 	Query    string   // of the request, less what may be a token
 	Upstream string   // where the request would go
@@ -42,6 +44,9 @@ func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *
 	ex.trace = &token.Trace{}
 	allowed := ex.decide(rec, r, t.Sites[listen])
 	told := &Explained{Gate: ex.gate, Door: ex.outcome.Door, Decision: ex.decision, Trace: ex.trace, Query: withoutToken(r.URL.RawQuery)}
+	if ex.outcome.Gate != nil {
+		told.Request = &ex.request.Request
+	}
 	if !allowed {
 		return told
 	}

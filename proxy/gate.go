@@ -34,6 +34,8 @@ type Gate struct {
 	MaxBody   []int64    // octets of body, by Route.Index; 0 or nothing for any number
 	Metadata  *Metadata  // published, or nil
 	CORS      *CORS      // nil: nothing is said of other origins
+
+	Now func() time.Time // the clock that routes are judged by; nil for time.Now
 }
 
 // Request is what a decision is made from. It is read from the client's
@@ -133,12 +135,19 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 	d.credential = cred
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
-		now := time.Now()
+		now := g.clock()
 		d.Route.Note(req.Trace, &req.Request, p, now)
 		err = asError(d.Route.Authorize(&req.Request, p, now))
 	}
 	d.settle(p, req.blame(err), cred.Scheme)
 	return d
+}
+
+func (g *Gate) clock() time.Time {
+	if g.Now != nil {
+		return g.Now()
+	}
+	return time.Now()
 }
 
 // asError keeps a nil *token.Error from becoming an error that is not nil.

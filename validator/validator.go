@@ -82,6 +82,8 @@ type Parts struct {
 	CacheSize int           // verified tokens remembered; 0 for none
 	OnLookup  func(bool)    // told of each look into the cache, true for a hit; may be nil
 	OnJudged  func(*Result) // told of each judged token; may be nil
+
+	Now func() time.Time // the clock that tokens are judged by; nil for time.Now
 }
 
 // Result tells how one token was judged.
@@ -148,6 +150,9 @@ func New(p Parts) (*Validator, error) {
 	}
 	if v.limit == 0 {
 		v.limit = token.MaxLength
+	}
+	if p.Now != nil {
+		v.now = p.Now
 	}
 	for _, o := range p.Issuers {
 		if _, twice := v.issuers[o.Issuer]; twice {

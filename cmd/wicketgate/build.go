@@ -10,6 +10,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/denials"
+	"github.com/wicketgate/wicketgate/internal/rehearsal"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/policy"
@@ -41,6 +42,7 @@ type stores struct {
 	streams   *streams.Set
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
+	stage     *rehearsal.Stage     // stands in for all who would be asked; nil but in a rehearsal
 }
 
 func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
@@ -138,6 +140,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 		return nil, c.ErrorAt("dpop.algorithms", err.Error())
 	}
 	parts.DPoP = confirmer
+	s.rehearse(&parts)
 	if p.validator, err = validator.New(parts); err != nil {
 		return nil, c.ErrorAt("issuers", err.Error())
 	}
@@ -163,6 +166,9 @@ func probeCopies(c *config.File, s *stores) error {
 // questions says how an issuer is asked about its tokens: not at all, about
 // those that are good by themselves, or about those only it can read.
 func (s *stores) questions(c *config.File, index int, source jwks.Source, i config.Issuer) (list []introspect.Server, err error) {
+	if s.stage != nil {
+		return nil, nil
+	}
 	if i.TokenReview {
 		server, problem := reviewOf(c, index, source)
 		list, err = append(list, server), errors.Join(err, problem)
@@ -235,6 +241,9 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 		}
 		gate.Validator = v.For(validator.Audience{Any: r.Audiences, ByIssuer: r.AudiencesByIssuer})
 		gate.Realm = token.Realm{Name: r.Realm, Algorithms: algorithms}
+		if s.stage != nil {
+			gate.Now = s.stage.Now
+		}
 		problems = append(problems, describe(c, i, gate, algorithms))
 		listen := listenOf(c, r)
 		site := t.Sites[listen]
