@@ -44,7 +44,7 @@ func recording(c *config.File, t *proxy.Table) decisions.Options {
 		}
 	}
 	for _, i := range c.Issuers {
-		o.Claims = append(o.Claims, issuerReads(i)...)
+		o.Claims = append(append(o.Claims, requiredReads(i)...), slices.Collect(maps.Keys(i.MachineClaims))...)
 		if from := fromOf(i); from != (decisions.From{}) {
 			o.From[i.Name] = from
 		}
@@ -69,9 +69,9 @@ func gatesOf(t *proxy.Table) func(func(*proxy.Gate) bool) {
 	}
 }
 
-// issuerReads lists the claims that an issuer's settings look at.
-func issuerReads(i config.Issuer) []string {
-	list := slices.Concat(slices.Collect(maps.Keys(i.RequiredClaims)), slices.Collect(maps.Keys(i.MachineClaims)))
+// requiredReads lists the claims that an issuer's settings ask for.
+func requiredReads(i config.Issuer) []string {
+	list := slices.Sorted(maps.Keys(i.RequiredClaims))
 	if len(i.Tenants) > 0 {
 		list = append(list, "tid")
 	}
