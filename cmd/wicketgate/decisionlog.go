@@ -12,7 +12,11 @@ import (
 	"github.com/wicketgate/wicketgate/proxy"
 )
 
-func newSink(w io.Writer) decisions.Sink { return telemetry.NewSink(w) }
+// decisionRoom is how many octets of the decision log wait for a disk that is
+// behind: some thousand lines.
+const decisionRoom = 4 << 20
+
+func newSink(w io.Writer) decisions.Sink { return telemetry.NewWideSink(w, decisionRoom) }
 
 // prepareDecisions opens the decision log that c asks for. It returns nil for none.
 func (g *gateway) prepareDecisions(c *config.File) (*decisions.Outlet, error) {

@@ -137,3 +137,116 @@ func TestDecisionLogIsOffByDefault(t *testing.T) {
 		t.Error("there is a file")
 	}
 }
+
+const decisionsLost = "wicketgate_decision_log_lost_total"
+
+// TestDecisionLogIsRotated: what a tool has moved away is written no more once the
+// gate was told, even by a file that is wrong, and no line is missing.
+func TestDecisionLogIsRotated(t *testing.T) {
+	f := newFixture(t, nil)
+	for i := range 3 {
+		f.do("GET", fmt.Sprintf("/open/%d", i))
+		f.decided(1)
+		if err := os.Rename(f.decisions(), fmt.Sprintf("%s.%d", f.decisions(), i)); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			f.rewrite("version: 1", "version: 2")
+		}
+		done := make(chan bool)
+		f.gateway.reload <- done
+		if replaced := <-done; replaced != (i == 0) {
+			t.Errorf("reload %d: %v", i, replaced)
+		}
+	}
+	f.do("GET", "/open/3")
+	f.decided(1)
+	for i := range 3 {
+		list := wantDecisions(t, fmt.Sprintf("%s.%d", f.decisions(), i))
+		if len(list) != 1 || list[0].Path != fmt.Sprintf("/open/%d", i) {
+			t.Errorf("file %d: %v", i, list)
+		}
+	}
+	if info, err := os.Stat(f.decisions()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if lost := f.metric(decisionsLost); lost != "0" {
+		t.Errorf("%s lines are lost", lost)
+	}
+}
+
+// TestDecisionLogFollowsItsConfiguration: it is switched off and on, and moved,
+// without a restart, and a file that cannot be opened is a bad configuration.
+func TestDecisionLogFollowsItsConfiguration(t *testing.T) {
+	f := newFixture(t, nil)
+	f.do("GET", "/open/a")
+	f.decided(1)
+	f.rewrite("decision_log: {file: decisions.jsonl}", "")
+	f.reloadedAs(true)
+	f.do("GET", "/open/b")
+	f.rewrite("version: 1\n", "version: 1\ndecision_log: {file: sub/decisions.jsonl}\n")
+	f.reloadedAs(false)
+	if !strings.Contains(f.log.String(), "decision_log.file: cannot be opened") {
+		t.Error("nothing says that the file cannot be opened")
+	}
+	f.do("GET", "/open/c")
+	f.rewrite("sub/decisions.jsonl", "decisions.jsonl, claims: [email], headers: [user-agent]")
+	f.reloadedAs(true)
+	f.do("GET", "/any/d", "Authorization", "Bearer "+f.AT(map[string]any{"email": "alice@example.com"}), "User-Agent", "browser")
+	list := f.decided(2)
+	if len(list) != 2 || list[0].Path != "/open/a" || list[1].Path != "/any/d" {
+		t.Fatalf("%v", list)
+	}
+	if got := string(list[1].Caller.Claims["email"]); got != `"alice@example.com"` || list[1].Headers["User-Agent"][0] != "browser" {
+		t.Errorf("claims %s, headers %v", got, list[1].Headers)
+	}
+}
+
+func (f *fixture) reloadedAs(want bool) {
+	f.t.Helper()
+	done := make(chan bool)
+	f.gateway.reload <- done
+	if got := <-done; got != want {
+		f.t.Fatalf("reloaded: %v", got)
+	}
+}
+
+// TestDecisionLogFullDisk: requests are answered whatever becomes of the lines,
+// and what is lost is counted.
+func TestDecisionLogFullDisk(t *testing.T) {
+	f := newFixture(t, func(text string) string { return text + "decision_log: {file: /dev/full}\n" })
+	const n = 20
+	for range n {
+		if r := f.do("GET", "/open/a"); r.StatusCode != http.StatusOK {
+			t.Errorf("status %d", r.StatusCode)
+		}
+	}
+	eventually(t, "every lost line is counted", func() bool { return f.metric(decisionsLost) == fmt.Sprint(n) })
+	f.rewrite("/dev/full", "decisions.jsonl")
+	f.reloadedAs(true)
+	f.do("GET", "/open/a")
+	f.decided(1)
+	if lost := f.metric(decisionsLost); lost != fmt.Sprint(n) {
+		t.Errorf("%s lost", lost)
+	}
+}
+
+// TestDecisionLogSample: with a share, about that many lines are written.
+func TestDecisionLogSample(t *testing.T) {
+	f := newFixture(t, func(text string) string { return text + "decision_log: {file: decisions.jsonl, share: 50}\n" })
+	for range 100 {
+		f.do("GET", "/open/a")
+	}
+	f.gateway.decisions.Use(nil, decisions.Options{})
+	_ = f.gateway.decisions.Close()
+	if n := len(wantDecisions(t, f.decisions())); n < 10 || n > 90 { // once in 10^16 runs by chance
+		t.Errorf("%d of 100", n)
+	}
+}
+
+// TestDecisionLogSchema: the schema is printed, and is not that of the file.
+func TestDecisionLogSchema(t *testing.T) {
+	if o := command(t, "schema", "--decision-log"); o.code != exitOK || o.stdout != decisions.Schema() {
+		t.Errorf("%d: %s", o.code, o.stdout)
+	}
+}

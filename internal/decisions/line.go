@@ -118,6 +118,7 @@ var (
 	errVersion = fmt.Errorf("is of another version than %d", Version)
 	errCaller  = errors.New("has a caller where none was verified, or none where one was")
 	errVerdict = errors.New("has no verdict that is known")
+	errReason  = errors.New("has a reason that is not known, or one for what was let through, or none for what was not")
 	errMore    = errors.New("holds more than one value")
 )
 
@@ -138,6 +139,8 @@ func Parse(text []byte) (*Line, error) {
 		return nil, errVersion
 	case !l.Verdict.known() || l.Time.IsZero() || l.Method == "":
 		return nil, errVerdict
+	case !l.explained():
+		return nil, errReason
 	case (l.Caller != nil) != (l.Credential == Verified):
 		return nil, errCaller
 	}
@@ -149,6 +152,19 @@ func (v Verdict) known() bool {
 	switch v {
 	case Allowed, Anonymous, Public, Preflight, Answered, Refused, Failed:
 		return true
+	}
+	return false
+}
+
+// explained tells whether what was not let through has a reason, and nothing else.
+func (l *Line) explained() bool {
+	if l.Verdict != Refused && l.Verdict != Failed {
+		return l.Reason == token.ReasonNone
+	}
+	for i := range token.Reasons {
+		if token.Reasons[i].Reason == l.Reason {
+			return true
+		}
 	}
 	return false
 }

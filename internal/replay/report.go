@@ -170,7 +170,7 @@ func nameOf(resource, route string) string {
 	if resource == "" && route == "" {
 		return ""
 	}
-	return resource + "/" + route
+	return resource + "/" + cmp.Or(route, "none")
 }
 
 // Report is what became of all lines so far, the most frequent first.
@@ -201,7 +201,7 @@ func (r *Report) Text(w io.Writer) {
 	for _, c := range r.Changes {
 		fmt.Fprintf(w, "\n%8d  %s -> %s\n", c.Count, c.From, c.To)
 		fmt.Fprintf(w, "          route %s", cmp.Or(shown(c.WasRoute), "none"))
-		if now := cmp.Or(c.Route, "none"); !strings.HasSuffix(c.WasRoute, "/"+now) {
+		if now := cmp.Or(c.Route, "none"); c.WasRoute != "" && !strings.HasSuffix(c.WasRoute, "/"+now) {
 			fmt.Fprintf(w, ", now %s", now)
 		}
 		if c.Setting != "" {
