@@ -39,6 +39,7 @@ func NewRecorder(o Options, w io.Writer) *Recorder {
 	o.Claims = slices.DeleteFunc(slices.Clone(o.Claims), func(path string) bool { return slices.Contains(always[:], path) && path != "client_id" })
 	slices.Sort(o.Claims)
 	o.Claims = slices.Compact(o.Claims)
+	o.Headers = slices.Compact(slices.Sorted(slices.Values(o.Headers)))
 	return &Recorder{options: o, to: w, lines: &sync.Pool{New: func() any { return &[]byte{} }}}
 }
 
