@@ -89,6 +89,7 @@ var wicketgate = law{
 		"proxy":                {"policy", "proxy/bound", "proxy/clientcert", "proxy/forwarded", "proxy/quiet", "proxy/streams", "proxy/tunnel", "token"},
 		"internal/recorded":    {"token", "policy", "proxy"},
 		"internal/decisions":   {"token", "proxy"},
+		"internal/replay":      {"token", "policy", "proxy", "validator", "internal/decisions"},
 		"proxy/clientcert":     {"token"},
 	},
 	demo:      "internal/devissuer",
