@@ -63,6 +63,7 @@ func (c *checker) check() {
 	c.nonces()
 	c.replay()
 	c.decisionLog()
+	c.reports()
 }
 
 // distinct wants n entries of list to differ in key, and warns where a slash at

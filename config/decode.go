@@ -19,6 +19,8 @@ import (
 type decoder struct {
 	*source
 	env func(string) (string, bool)
+
+	literal bool // a dollar sign is one: nothing is expanded
 }
 
 // document parses text and returns its only document, or nil with an error
@@ -31,7 +33,7 @@ func (s *source) document(text string) *yaml.Node {
 	}
 	var first, second yaml.Node
 	if err := loader.Load(&first); errors.Is(err, io.EOF) || err == nil && len(first.Content) == 0 {
-		s.report(mark{}, "", "the file is empty", "wicketgate serve without a file prints the smallest one")
+		s.report(mark{}, "", "the file is empty", s.whenEmpty)
 		return nil
 	} else if err != nil {
 		s.reportSyntax(err)
@@ -61,8 +63,14 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value, tag reflect.
 	if _, known := d.values[path]; !known {
 		d.values[path] = markOf(n)
 	}
-	if problem, hint := notPlain(n); problem != "" {
+	own, hasForm := v.Addr().Interface().(ownForm)
+	_, nullable := own.(*Wanted)
+	if problem, hint := notPlain(n); problem != "" && !(nullable && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null") {
 		d.report(d.values[path], path, problem, hint)
+		return
+	}
+	if hasForm {
+		own.decode(d, path, n)
 		return
 	}
 	switch target := v.Addr().Interface().(type) {
@@ -247,6 +255,9 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value, tag reflect.S
 func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value, tag reflect.StructTag) {
 	_, isText := v.Interface().(string)
 	form := formOf(v)
+	if _, isShare := v.Interface().(Share); isShare && n.ShortTag() == "!!bool" {
+		form.tag = "!!bool"
+	}
 	if n.Kind != yaml.ScalarNode {
 		d.wrongKind(path, n, form.name, "")
 		return
@@ -262,7 +273,7 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value, tag reflect
 		return
 	}
 	text := n.Value
-	if form.tag == "!!str" {
+	if form.tag == "!!str" && !d.literal {
 		var problem, hint string
 		if text, problem, hint = d.expand(path, text); problem != "" {
 			d.report(d.values[path], path, problem, hint)
@@ -326,6 +337,8 @@ func formOf(v reflect.Value) form {
 		return form{"a duration", "!!str", `write a number with its unit, like "30s"`}
 	case Size:
 		return form{"a size", "!!str", `write a number with its unit, like "64KiB"`}
+	case Share:
+		return form{"a share", "!!str", "write " + shareForm}
 	case netip.Prefix:
 		return form{"an address or CIDR block", "!!str", `write it like "10.0.0.0/8"`}
 	case int:
@@ -362,6 +375,8 @@ func parseScalar(text string, v reflect.Value) error {
 		}
 		*target = t
 	case *Size:
+		return target.parse(text)
+	case *Share:
 		return target.parse(text)
 	case *netip.Prefix:
 		return parsePrefix(text, target)

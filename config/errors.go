@@ -83,6 +83,8 @@ type source struct {
 	faulty   map[string]bool // paths with an error: one is enough
 	shown    map[int][]rune  // lines made safe to print, as one may be in many errors
 	errs     Errors
+
+	whenEmpty string // the hint for a file without anything
 }
 
 func newSource(name, text string) *source {

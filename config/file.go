@@ -25,6 +25,7 @@ type File struct {
 	Issuers        []Issuer       `yaml:"issuers" required:"true" doc:"The authorization servers whose access tokens are accepted; at least one."`
 	Resources      []Resource     `yaml:"resources" required:"true" doc:"The APIs to protect; at least one."`
 	Preset         string         `yaml:"preset" enum:"fapi" doc:"A set of rules for the whole file: fapi holds it to the FAPI 2.0 security profile; default none."`
+	ReportOnly     Share          `yaml:"report_only" doc:"Forwards what would be refused, without identity, and counts it: true, false or a share like 25%; default false."`
 	DPoP           DPoP           `yaml:"dpop" doc:"Which DPoP proofs are good (RFC 9449)."`
 	MTLS           MTLS           `yaml:"mtls" doc:"Where client certificates come from that tokens are bound to (RFC 8705)."`
 	CacheDir       string         `yaml:"cache_dir" doc:"Folder for copies of the issuers' keys, which serve after a restart while an issuer is away; only the gate's own user may write there, who can write there can forge every token; default none."`
@@ -92,6 +93,8 @@ type Issuer struct {
 	Introspection Introspection `yaml:"introspection" doc:"Asking the issuer about tokens (RFC 7662); default it is not asked."`
 	StatusList    StatusList    `yaml:"status_list" doc:"Following the status claim of its tokens (Token Status List); default nobody looks at it."`
 
+	ReportOnly Share `yaml:"report_only" doc:"Forwards what would be refused of the tokens this issuer signed, without identity, and counts it: true, false or a share like 25%; default what report_only at the top says."`
+
 	InsecureHTTP             bool `yaml:"insecure_http" doc:"Accept http URLs for this issuer, so that whoever is on the path can forge its keys; default false."`
 	InsecureAllowAnyAudience bool `yaml:"insecure_allow_any_audience" doc:"Accept this issuer's tokens whatever their audience, also those made for others; default false."`
 }
@@ -114,6 +117,7 @@ type Resource struct {
 	TokenSources      TokenSources        `yaml:"token_sources" doc:"Places for a token beside the Authorization header; default none."`
 	Realm             string              `yaml:"realm" doc:"The realm of challenges, printable ASCII; default none."`
 	Forward           Forward             `yaml:"forward" doc:"What the upstream is told beyond the X-Auth-* headers."`
+	ReportOnly        Share               `yaml:"report_only" doc:"Forwards what would be refused here, without identity, and counts it, what no route matches included: true, false or a share like 25%; default what report_only of the issuer or at the top says."`
 	Routes            []Route             `yaml:"routes" doc:"Rules by path and method; default everything needs a valid token; once listed, what none matches is 404."`
 }
 
@@ -170,6 +174,8 @@ type Route struct {
 	CaseInsensitive bool     `yaml:"case_insensitive" doc:"Compares the ASCII letters of path without case, for upstreams that do; default false."`
 
 	MaxBody Size `yaml:"max_body" min:"1B" doc:"Length of a request's body, as a size; default any."`
+
+	ReportOnly Share `yaml:"report_only" doc:"Forwards what would be refused on this route, without identity, and counts it: true, false or a share like 25%; default what report_only of the resource, the issuer or at the top says."`
 
 	StripPrefix string  `yaml:"strip_prefix" doc:"Literal front of the path that the upstream does not see; default none."`
 	Forward     Forward `yaml:"forward" doc:"Replaces the resource's forward, key by key."`

@@ -43,6 +43,7 @@ func Load(path string, env func(string) (string, bool)) (*File, error) {
 // that is wrong.
 func Parse(name string, text []byte, env func(string) (string, bool)) (*File, error) {
 	s := newSource(name, strings.TrimPrefix(string(text), "\uFEFF"))
+	s.whenEmpty = "wicketgate serve without a file prints the smallest one"
 	f := &File{source: s, env: env}
 	if s.checkText(text) {
 		if root := s.document(string(text)); root != nil {
@@ -110,7 +111,8 @@ func (f *File) Warn(path, message string) {
 	f.warnings = append(f.warnings, Warning{Path: path, Message: message})
 }
 
-// Insecure lists the insecure_ settings that are on, each name once.
+// Insecure lists the insecure_ settings that are on, and report_only, each name
+// once.
 func (f *File) Insecure() []string {
 	var on []string
 	for _, i := range f.Issuers {
@@ -120,6 +122,9 @@ func (f *File) Insecure() []string {
 		if i.InsecureAllowAnyAudience {
 			on = append(on, "insecure_allow_any_audience")
 		}
+	}
+	if f.reportsOnly() {
+		on = append(on, "report_only")
 	}
 	slices.Sort(on)
 	return slices.Compact(on)

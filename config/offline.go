@@ -1,20 +1,42 @@
 package config
 
-import "slices"
+import (
+	"reflect"
+	"strings"
+)
 
 // Offline is a copy of f that decides as f does, less what is known only where
-// it serves: it names no Redis, and no file but those with deny rules and the
-// issuers' key sets.
+// it serves: it names no Redis, and no file but the one with deny rules and the
+// issuers' key sets. Whether listeners speak TLS stays as it is.
 func (f *File) Offline() *File {
 	c := *f
-	c.warnings = slices.Clip(c.warnings)
-	c.CacheDir, c.DPoP.NonceSecretFile = "", ""
+	forget(reflect.ValueOf(&c).Elem())
+	c.TLS.CertFile, c.CacheDir = f.TLS.CertFile, ""
 	c.DPoP.Replay = Replay{Store: "memory", MaxEntries: 1000}
 	c.Revocation = Revocation{File: f.Revocation.File}
-	c.Issuers = slices.Clone(f.Issuers)
 	for n := range c.Issuers {
-		i := &c.Issuers[n]
-		i.CAFile, i.BearerTokenFile, i.Introspection.Shared = "", "", SharedAnswers{}
+		c.Issuers[n].Introspection.Shared = SharedAnswers{}
 	}
 	return &c
+}
+
+// forget takes the names of files, but for key sets, out of a struct and all
+// below it. Lists become copies.
+func forget(v reflect.Value) {
+	for f := range fieldsOf(v.Type()) {
+		name, field := f.Tag.Get("yaml"), v.FieldByIndex(f.Index)
+		switch {
+		case f.Type.Kind() == reflect.String && strings.HasSuffix(name, "_file") && name != "jwks_file":
+			field.SetString("")
+		case isObject(f.Type):
+			forget(field)
+		case f.Type.Kind() == reflect.Slice && isObject(f.Type.Elem()):
+			own := reflect.MakeSlice(f.Type, field.Len(), field.Len())
+			reflect.Copy(own, field)
+			field.Set(own)
+			for i := range own.Len() {
+				forget(own.Index(i))
+			}
+		}
+	}
 }

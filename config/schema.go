@@ -76,6 +76,8 @@ func scalarSchema(t reflect.Type, tag reflect.StructTag) node {
 		return node{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|\$\{`}
 	case reflect.TypeFor[Size]():
 		return node{"type": "string", "pattern": `^[0-9]+(B|KiB|MiB|GiB)$|\$\{`}
+	case reflect.TypeFor[Share]():
+		return node{"anyOf": []node{{"type": "boolean"}, {"type": "string", "pattern": `^(true|false|[0-9]{1,3}%)$|\$\{`}}}
 	case reflect.TypeFor[netip.Prefix]():
 		return node{"type": "string", "minLength": 2}
 	}

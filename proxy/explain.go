@@ -17,6 +17,20 @@ type Explained struct {
 	Query    string   // of the request, less what may be a token
 	Upstream string   // where the request would go
 	Fields   []string // what the upstream would be told of the caller, "Name: value"
+
+	Percent int // of such refusals that report-only lets through; with Decision.Would
+}
+
+// Reason says which check refused or failed, also one that report-only does not
+// hold to; empty for none.
+func (e *Explained) Reason() token.Reason {
+	switch {
+	case e.Door != nil:
+		return e.Door.Reason
+	case e.Decision.Would != nil:
+		return e.Decision.Would.Reason()
+	}
+	return e.Decision.Reason()
 }
 
 // Cause is what the log would say of a refusal or a fault; it is not for the
@@ -30,6 +44,8 @@ func (e *Explained) Cause() string {
 		err = e.Decision.Refusal
 	case e.Decision.Fault != nil:
 		err = e.Decision.Fault
+	case e.Decision.Would != nil:
+		return (&Explained{Decision: *e.Decision.Would}).Cause()
 	default:
 		return ""
 	}
@@ -37,8 +53,8 @@ func (e *Explained) Cause() string {
 }
 
 // Explain decides about r as the listener at the address listen would, by the
-// same code, and notes what every check looked at. What is not allowed is
-// answered to w; nothing is forwarded.
+// same code, and notes what every check looked at. What is not allowed, or only
+// by report-only, is answered to w; nothing is forwarded.
 func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *Explained {
 	ex, rec := begin(t, w, r)
 	ex.trace = &token.Trace{}
@@ -53,6 +69,10 @@ func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *
 	told.Upstream = ex.gate.Upstream.Name + ex.gate.Upstream.base + ex.decision.Route.UpstreamPath(ex.request.RawPath)
 	for _, f := range ex.fields {
 		told.Fields = append(told.Fields, f.name+": "+f.value)
+	}
+	if would := ex.decision.Would; would != nil {
+		told.Percent = ex.gate.Report.Percent(would.Route.Index(), would.vouched)
+		ex.gate.Answer(rec, would)
 	}
 	return told
 }

@@ -43,7 +43,7 @@ func (ex *exchange) takeForm(w http.ResponseWriter, r *http.Request) *token.Erro
 	if !ex.gate.Sources.Body || !mayHoldToken(r) {
 		return nil
 	}
-	if route := ex.gate.Policy.Route(ex.request.Method, ex.request.Path); !route.Matched() || route.Public {
+	if route := ex.gate.Policy.Route(ex.request.Method, ex.request.Path); route.Public || !route.Matched() && ex.gate.Report == nil {
 		return nil
 	}
 	control := http.NewResponseController(w)

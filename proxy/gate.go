@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/policy"
+	"github.com/wicketgate/wicketgate/proxy/report"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -35,7 +36,9 @@ type Gate struct {
 	Metadata  *Metadata  // published, or nil
 	CORS      *CORS      // nil: nothing is said of other origins
 
-	Now func() time.Time // the clock that routes are judged by; nil for time.Now
+	Now       func() time.Time // the clock that routes are judged by; nil for time.Now
+	Report    *report.Only     // what is refused and passes all the same; nil for nothing
+	Unmatched *Forward         // with Report: for what no route matches
 }
 
 // Request is what a decision is made from. It is read from the client's
@@ -77,7 +80,13 @@ type Decision struct {
 	Fault     error            // with Failed
 	Reply     *Reply           // with Answered
 
+	// Would is what report-only did not hold to: a refusal or a fault. With it the
+	// Verdict is Allowed and there is no Principal; who counts refusals counts it.
+	Would *Decision
+
 	credential token.Credential // with a Principal: to be judged again while a stream lasts
+	vouched    string           // the issuer that answers for the token, where report-only asks
+	ahead      bool             // decided ahead of any route
 }
 
 // Reason says which check refused or failed; empty for Allowed.
@@ -103,17 +112,26 @@ func (d *Decision) RetryAfter() time.Duration {
 }
 
 // Decide is the straight line every request takes, whatever the front door. A
-// panic in any check is a failure to decide, and so lets nobody in.
-func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
+// panic in any check is a failure to decide, and so lets nobody in, but for
+// report-only.
+func (g *Gate) Decide(ctx context.Context, req *Request) Decision {
+	d := g.judge(ctx, req)
+	g.soften(req, &d)
+	return d
+}
+
+func (g *Gate) judge(ctx context.Context, req *Request) (d Decision) {
 	defer func() {
 		if recover() != nil {
-			d = Decision{Verdict: Failed, Route: d.Route, Fault: panicError(placeOfPanic())}
+			d = Decision{Verdict: Failed, Route: d.Route, Fault: panicError(placeOfPanic()), ahead: d.ahead, credential: d.credential}
 		}
 	}()
 	d.Route = g.Policy.Route(req.Method, req.Path)
+	d.ahead = true
 	if g.ahead(req, &d) {
 		return d
 	}
+	d.ahead = false
 	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
@@ -124,7 +142,7 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		return d
 	}
 	cred, refusal := g.credential(req, d.Route)
-	if refusal != nil {
+	if d.credential = cred; refusal != nil {
 		d.Refusal = refusal
 		return d
 	}
@@ -132,12 +150,14 @@ func (g *Gate) Decide(ctx context.Context, req *Request) (d Decision) {
 		d.Verdict = Allowed
 		return d
 	}
-	d.credential = cred
 	p, err := g.Validator.Validate(ctx, cred)
 	if err == nil {
 		now := g.clock()
 		d.Route.Note(req.Trace, &req.Request, p, now)
 		err = asError(d.Route.Authorize(&req.Request, p, now))
+	}
+	if err != nil {
+		d.vouch(p, err)
 	}
 	d.settle(p, req.blame(err), cred.Scheme)
 	return d

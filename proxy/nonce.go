@@ -11,6 +11,9 @@ const headerNonce = "Dpop-Nonce"
 // nonce is what the client should put into its next proof; empty where it needs
 // no other, or none at all.
 func (d *Decision) nonce() string {
+	if d.Would != nil { // the next proof is to be better than this one was
+		return d.Would.nonce()
+	}
 	if d.Refusal != nil && d.Refusal.Nonce != "" {
 		return d.Refusal.Nonce
 	}

@@ -38,7 +38,7 @@ func (ex *exchange) fits(r *http.Request) bool {
 
 // mostOctets is the length of body that the route takes; negative for any.
 func (ex *exchange) mostOctets() int64 {
-	if at := ex.decision.Route.Index(); at < len(ex.gate.MaxBody) && ex.gate.MaxBody[at] > 0 {
+	if at := ex.decision.Route.Index(); at >= 0 && at < len(ex.gate.MaxBody) && ex.gate.MaxBody[at] > 0 {
 		return ex.gate.MaxBody[at]
 	}
 	return -1

@@ -219,13 +219,17 @@ func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) 
 // tell renders what the upstream is told. Claims that do not fit take the
 // allowance back.
 func (ex *exchange) tell() (fits bool) {
-	ex.forward = ex.gate.Forward[ex.decision.Route.Index()]
+	ex.forward = ex.forwardOf()
 	if ex.decision.Principal == nil {
 		return true
 	}
 	if ex.fields, fits = ex.forward.fields(ex.decision.Principal); !fits {
 		ex.decision.Verdict = Refused
 		ex.decision.Refusal = token.Refuse(token.HeaderTooLarge, token.ReasonClaims)
+		ex.decision.vouch(ex.decision.Principal, nil)
+		if ex.gate.soften(&ex.request, &ex.decision); ex.reported() {
+			ex.fields, fits = nil, true
+		}
 	}
 	return fits
 }
@@ -245,8 +249,8 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	}
 	o := &ex.outcome
 	o.Client = ex.way(r).Client
-	if at, inside := errors.AsType[panicError](ex.decision.Fault); inside {
-		o.Panic = string(at)
+	if ex.decision.Would == nil {
+		o.Panic = ex.decision.Panicked()
 	}
 	if p != nil && !aborted {
 		o.Panic = placeOfPanic()

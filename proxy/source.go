@@ -220,9 +220,10 @@ func splitProtocols(lines []string) (carried, others []string) {
 	return carried, others
 }
 
-// upstreamQuery is the query as the client sent it, less the token.
+// upstreamQuery is the query as the client sent it, less the token. One that is
+// refused does not go on, wherever it is.
 func (ex *exchange) upstreamQuery() string {
-	if !ex.gate.Sources.Query {
+	if !ex.gate.Sources.Query && !ex.reported() {
 		return ex.request.RawQuery
 	}
 	return withoutToken(ex.request.RawQuery)

@@ -55,6 +55,7 @@ type Options struct {
 	Leeway      time.Duration // for exp, nbf and iat
 	MaxLifetime time.Duration // longest accepted exp - iat; 0 for no limit
 	AnyAudience bool          // accepts tokens made for others: insecure
+	Vouch       bool          // errors about its tokens are a token.Vouched, once their signature held
 
 	Introspection Introspection
 	Status        *status.Rules // for the status claim; nil: nobody looks at it
@@ -110,6 +111,7 @@ type Validator struct {
 	introspector Introspector
 	statuses     Statuses
 	denials      *revoke.Rules
+	vouching     map[string]bool // names of issuers with Vouch; nil for none
 
 	now func() time.Time // the wall clock, which may be set back
 }
@@ -163,6 +165,12 @@ func New(p Parts) (*Validator, error) {
 			return nil, err
 		}
 		v.issuers[o.Issuer] = i
+		if o.Vouch {
+			if v.vouching == nil {
+				v.vouching = make(map[string]bool)
+			}
+			v.vouching[o.Name] = true
+		}
 		if (o.Introspection.Opaque || o.Introspection.JWT) && p.Introspector == nil {
 			return nil, fmt.Errorf("issuer %s: nobody can ask it about tokens", o.Name)
 		}
@@ -226,13 +234,13 @@ func (v *Validator) For(a Audience) *Resource { return &Resource{v, a} }
 // when the client is at fault; any other error means that nobody can tell.
 func (r *Resource) Validate(ctx context.Context, cred token.Credential) (*token.Principal, error) {
 	if r.onJudged == nil {
-		p, _, err := r.validate(ctx, cred)
-		return p, err
+		p, issuer, err := r.validate(ctx, cred)
+		return p, r.vouched(issuer, err)
 	}
 	began := time.Now()
 	p, issuer, err := r.validate(ctx, cred)
 	r.onJudged(&Result{Issuer: issuer, Scheme: cred.Scheme, Opaque: r.opaqueIssuer(cred.Raw) != nil, Err: err, Took: time.Since(began)})
-	return p, err
+	return p, r.vouched(issuer, err)
 }
 
 // validate also names the issuer, as soon as its signature held.
@@ -259,7 +267,7 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]byte, now time.Time) (p *token.Principal, seen *verified, issuer string, err error) {
 	seen, known, err := r.learn(ctx, cred, digest, now)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, token.Voucher(err), err
 	}
 	issuer = seen.issuer.Name
 	for _, c := range checks {
@@ -324,7 +332,7 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 		return nil, token.Refuse(token.InvalidToken, token.ReasonIssuer)
 	}
 	if refusal := i.early(r, u, now, cred.Trace); refusal != nil {
-		return nil, refusal
+		return nil, r.vouchEarly(ctx, i, u, refusal)
 	}
 	iat, _ := u.Untrusted("iat")
 	issued, _ := token.NumericDate(iat)
@@ -340,10 +348,10 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 	seen, err := i.open(u, keys)
 	if refusal, refused := errors.AsType[*token.Error](err); refused && refusal.Reason == token.ReasonSignature {
 		if others := r.keys.Reissued(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), keys); len(others) > 0 {
-			return i.open(u, others)
+			seen, err = i.open(u, others)
 		}
 	}
-	return seen, err
+	return seen, i.vouchOpened(err)
 }
 
 // noteForm says what was parsed, or how far from it the text is.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"time"
 
@@ -43,6 +44,7 @@ type stores struct {
 	metrics   *telemetry.Telemetry // nil in check
 	started   time.Time            // before it nobody remembers which proofs were used
 	stage     *rehearsal.Stage     // stands in for all who would be asked; nil but in a rehearsal
+	seed      maphash.Seed         // of the shares of report-only
 }
 
 func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
@@ -53,6 +55,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		upstreams: proxy.NewUpstreams(),
 		metrics:   metrics,
 		started:   time.Now(),
+		seed:      maphash.MakeSeed(),
 	}
 	s.proofs = s.replays
 	hooks := streams.Hooks{}
@@ -206,7 +209,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 	o := validator.Options{
 		Name: i.Name, Keys: keysOf(i), Issuer: i.Issuer, Algorithms: i.Algorithms,
 		ScopeClaim: i.ScopeClaim, AudienceClaim: i.AudienceClaim, ClientIDClaim: i.ClientIDClaim,
-		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience,
+		Leeway: i.Leeway, MaxLifetime: i.MaxLifetime, AnyAudience: i.InsecureAllowAnyAudience, Vouch: i.ReportOnly.Said(),
 		Introspection: introspectionRules(i.Introspection),
 	}
 	o.Status = statusRules(i.StatusList)
@@ -307,6 +310,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 		c.Warn(fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message)
 	}
 	gate.Forward, gate.MaxBody = forwards(c, r), bodyLimits(r)
+	reportOnly(c, s, r, gate)
 	return gate, nil
 }
 
@@ -356,19 +360,24 @@ func forwards(c *config.File, r config.Resource) []*proxy.Forward {
 	list := make([]*proxy.Forward, len(routes))
 	for i, route := range routes {
 		list[i] = proxy.NewForward(route.Forward.Headers, route.Forward.Token)
-		if c.MTLS.Name != "" {
-			list[i].Ours(map[string]string{c.MTLS.Name: ""})
-		}
-		ownInteraction(c, list[i])
-		if name := r.TokenSources.Header; name != "" {
-			list[i].Ours(map[string]string{name: ""})
-		}
-		for _, resource := range c.Resources {
-			list[i].Ours(resource.Forward.Headers)
-			for _, other := range resource.Routes {
-				list[i].Ours(other.Forward.Headers)
-			}
-		}
+		ownNames(c, r, list[i])
 	}
 	return list
+}
+
+// ownNames adds what only we may tell an upstream, on whatever route.
+func ownNames(c *config.File, r config.Resource, f *proxy.Forward) {
+	if c.MTLS.Name != "" {
+		f.Ours(map[string]string{c.MTLS.Name: ""})
+	}
+	ownInteraction(c, f)
+	if name := r.TokenSources.Header; name != "" {
+		f.Ours(map[string]string{name: ""})
+	}
+	for _, resource := range c.Resources {
+		f.Ours(resource.Forward.Headers)
+		for _, other := range resource.Routes {
+			f.Ours(other.Forward.Headers)
+		}
+	}
 }

@@ -31,7 +31,7 @@ type explainCommand struct {
 // Help is shown by explain --help.
 func (explainCommand) Help() string {
 	return "Reads a token on standard input, with or without its scheme, and says of each check what it saw and what came of it. Nothing is forwarded.\n" +
-		"Exit code 0: the request would pass, or the gate itself would answer it well (metadata, a preflight). 1: it would not.\n" +
+		"Exit code 0: the request would pass, or the gate itself would answer it well (metadata, a preflight). 1: it would not, or only since report_only is on.\n" +
 		"Example: echo \"$TOKEN\" | wicketgate explain --config config.yaml --url https://api.example.com/orders/1"
 }
 
@@ -75,11 +75,11 @@ func (e *explainCommand) Run(a *app) error {
 	answer := &answerRecorder{header: http.Header{}}
 	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(a.ctx))
 	e.print(a.stdout, resource, req, told, answer)
-	if told.Decision.Reason() == token.ReasonDPoPNonce && compiled.nonces == nil {
+	if told.Reason() == token.ReasonDPoPNonce && compiled.nonces == nil {
 		fmt.Fprintln(a.stdout, "note      a running gate makes nonces that are known to it alone, so none passes here; dpop.nonce_secret_file shares them")
 	}
 	answered := told.Decision.Verdict == proxy.Answered && answer.status < http.StatusBadRequest
-	if told.Decision.Verdict != proxy.Allowed && !answered {
+	if told.Decision.Would != nil || told.Decision.Verdict != proxy.Allowed && !answered {
 		return exitError(exitFailed)
 	}
 	return nil
@@ -184,19 +184,19 @@ func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Reques
 		fmt.Fprintf(w, "route     %s\n", d.Route.Name)
 	}
 	fmt.Fprintln(w)
-	failed := told.Decision.Reason()
-	if told.Door != nil {
-		failed = told.Door.Reason
-	}
-	printSteps(w, told.Trace.Steps, failed)
-	if told.Decision.Verdict == proxy.Allowed {
+	printSteps(w, told.Trace.Steps, told.Reason())
+	answers := "answer    "
+	if told.Decision.Would != nil {
+		printReport(w, told)
+		answers = "enforced  "
+	} else if told.Decision.Verdict == proxy.Allowed {
 		fmt.Fprintf(w, "\nanswer    forwarded to %s\n", told.Upstream)
 		for _, f := range told.Fields {
 			fmt.Fprintf(w, "          %s\n", f)
 		}
 		return
 	}
-	fmt.Fprintf(w, "\nanswer    %d %s\n", answer.status, http.StatusText(answer.status))
+	fmt.Fprintf(w, "\n%s%d %s\n", answers, answer.status, http.StatusText(answer.status))
 	for _, name := range slices.Sorted(maps.Keys(answer.header)) {
 		for _, value := range answer.header[name] {
 			fmt.Fprintf(w, "          %s: %s\n", name, value)

@@ -199,7 +199,7 @@ func TestRehearsalTakesRealTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	file, err := config.Load(writeFile(t, folder, "config.yaml", "version: 1\nissuers: [{issuer: 'https://login.example.com/', jwks_file: keys.json}]\n"+
-		"resources: [{identifier: 'https://api.example.com', upstream: 'http://127.0.0.1:3000', behind_tls: true}]\n"), os.LookupEnv)
+		"resources: [{identifier: 'https://api.example.com', upstream: 'http://127.0.0.1:3000', behind_tls: true, hosts: [one.example.com, api.example.com]}]\n"), os.LookupEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,6 +213,7 @@ func TestRehearsalTakesRealTokens(t *testing.T) {
 	}
 	for reason, scene := range map[token.Reason]rehearsal.Scene{
 		"":                      {URL: "/", Token: raw},
+		token.ReasonHost:        {URL: "https://other.example.com/", Resource: "api.example.com"},
 		token.ReasonSignature:   {URL: "/", Token: raw[:len(raw)-6] + "AAAAAA"},
 		token.ReasonMTLSBinding: {URL: "/", Claims: claims(t, `{}`), Binding: "mtls"},
 	} {

@@ -37,7 +37,7 @@ import (
 type Resource struct {
 	Name      string
 	Listen    string   // of its listener, the key of proxy.Table.Sites
-	Host      string   // that it answers to; empty for that of the URL
+	Host      string   // that it answers to, for scenes with a path only; empty for that of the origin
 	Origins   []string // its public origins
 	Audiences []string // the first is whom tokens are for
 	ByIssuer  map[string][]string
@@ -81,6 +81,11 @@ type Told struct {
 	Header   http.Header // of that answer
 	Body     string
 
+	// Judged is the decision as if nothing were only reported. Reported says that
+	// report-only lets it pass all the same.
+	Judged   proxy.Decision
+	Reported bool
+
 	// Findings tell of each requirement of the route; none where no caller was
 	// held against it.
 	Findings []policy.Finding
@@ -101,7 +106,7 @@ func (r *Rehearsal) Decide(ctx context.Context, scene *Scene) (*Told, error) {
 		return nil, err
 	}
 	told, err := r.play(ctx, resource, &p)
-	if err == nil && told.Decision.Reason() == token.ReasonDPoPNonce && scene.Binding == "dpop" {
+	if err == nil && told.Judged.Reason() == token.ReasonDPoPNonce && scene.Binding == "dpop" {
 		// What a client does that is told a nonce (RFC 9449 section 8).
 		if p.nonce = told.Header.Get("DPoP-Nonce"); p.nonce != "" {
 			return r.play(ctx, resource, &p)
@@ -242,7 +247,11 @@ func (r *Rehearsal) play(ctx context.Context, resource *Resource, p *props) (*To
 	told := &Told{Resource: resource, URL: p.url, Header: answer.header}
 	told.Explained = table.Explain(answer, resource.Listen, req.WithContext(ctx))
 	told.Status, told.Body = answer.status, answer.body.String()
-	if d := told.Decision; d.Principal != nil && told.Request != nil {
+	told.Judged = told.Decision
+	if would := told.Decision.Would; would != nil {
+		told.Judged, told.Reported = *would, true
+	}
+	if d := &told.Judged; d.Principal != nil && told.Request != nil {
 		told.Findings = d.Route.Findings(told.Request, d.Principal, r.Stage.Now())
 	}
 	return told, nil
@@ -254,8 +263,12 @@ func (r *Rehearsal) request(resource *Resource, p *props) (*http.Request, error)
 	if !source.IsValid() {
 		source = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
+	host := p.url.Host
+	if strings.HasPrefix(p.scene.URL, "/") {
+		host = cmp.Or(resource.Host, host)
+	}
 	req := &http.Request{
-		Method: cmp.Or(p.scene.Method, http.MethodGet), URL: p.url, Host: cmp.Or(p.scene.Host, resource.Host, p.url.Host), RequestURI: p.url.RequestURI(),
+		Method: cmp.Or(p.scene.Method, http.MethodGet), URL: p.url, Host: cmp.Or(p.scene.Host, host), RequestURI: p.url.RequestURI(),
 		Header: p.scene.Header.Clone(), Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		RemoteAddr: netip.AddrPortFrom(source, 1).String(),
 	}

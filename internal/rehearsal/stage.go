@@ -133,14 +133,15 @@ const (
 )
 
 // Value implements validator.Statuses. One scene is on at a time, so that it is
-// about the token made last.
+// about the one token made for it.
 func (s *Stage) Value(context.Context, string, status.Reference) (uint8, error) {
 	for _, one := range s.made {
 		if one.revoked {
 			return statusInvalid, nil
 		}
+		return statusValid, nil
 	}
-	return statusValid, nil
+	return 0, &token.Fault{Reason: token.ReasonStatusUnavailable, RetryAfter: time.Second, Cause: errNotMade}
 }
 
 // issuer finds who makes a token: the one of that name, or the only one there is.

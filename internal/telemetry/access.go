@@ -23,7 +23,7 @@ type Access uint8
 
 // The kinds of access log.
 const (
-	Denied Access = iota // what was not let through, and what failed behind the gate
+	Denied Access = iota // what was not let through, or only by report-only, and what failed behind the gate
 	All
 	Off
 )
@@ -53,6 +53,7 @@ const maxField = 256
 // lineOf is what a line says; the lines of each decision are sampled apart.
 var lineOf = map[string]string{
 	allowed: "request allowed", public: "request allowed without a token", denied: "request denied", failed: "request failed",
+	reported: "request would be denied",
 }
 
 func sampled(log *zap.Logger, dropped prometheus.Counter) *zap.Logger {
@@ -75,7 +76,7 @@ func (t *Telemetry) wanted(o *proxy.Outcome, decision string) bool {
 		return false
 	case Denied:
 	}
-	return decision == denied || decision == failed || o.Err != nil && o.Status != statusClientClosed
+	return decision == denied || decision == failed || decision == reported || o.Err != nil && o.Status != statusClientClosed
 }
 
 // write writes the line of one request: info, or a warning when the client is
@@ -105,8 +106,11 @@ func (t *Telemetry) write(listener string, r *http.Request, o *proxy.Outcome, de
 	if reason != token.ReasonNone {
 		fields = append(fields, zap.String("gate.reason", string(reason)))
 	}
-	if o.Decision != nil && o.Decision.Principal != nil {
-		fields = append(fields, zap.String("gate.issuer", o.Decision.Principal.Issuer))
+	if would := wouldOf(o); would != nil && decision == reported {
+		fields = append(fields, zap.String("gate.would_refuse", string(would.Reason())))
+	}
+	if p := principalOf(o); p != nil {
+		fields = append(fields, zap.String("gate.issuer", p.Issuer))
 	}
 	if cause := causeOf(o); cause != "" {
 		fields = append(fields, zap.String("gate.cause", clip(cause)))
@@ -182,17 +186,24 @@ func causeOf(o *proxy.Outcome) string {
 		return behind(o.Door)
 	case o.Decision == nil:
 		return "no configuration is in force"
-	case o.Decision.Refusal != nil:
-		return behind(o.Decision.Refusal)
-	case o.Decision.Fault != nil:
-		if fault, ok := errors.AsType[*token.Fault](o.Decision.Fault); ok && fault.Cause != nil {
-			return fault.Cause.Error()
-		}
-		return o.Decision.Fault.Error()
+	case o.Decision.Refusal != nil || o.Decision.Fault != nil:
+		return causeOfDecision(o.Decision)
 	case o.Err != nil:
 		return upstreamCause(o.Err)
+	case o.Decision.Would != nil:
+		return causeOfDecision(o.Decision.Would)
 	}
 	return ""
+}
+
+func causeOfDecision(d *proxy.Decision) string {
+	if d.Refusal != nil {
+		return behind(d.Refusal)
+	}
+	if fault, ok := errors.AsType[*token.Fault](d.Fault); ok && fault.Cause != nil {
+		return fault.Cause.Error()
+	}
+	return d.Fault.Error()
 }
 
 // behind is the cause of a refusal, without its code and reason.

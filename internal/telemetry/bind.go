@@ -25,6 +25,8 @@ type routeSeries struct {
 	place
 	requests  map[answer]prometheus.Counter
 	durations map[string]prometheus.Observer // by decision
+
+	would map[token.Reason]prometheus.Counter // with report-only
 }
 
 type answer struct{ code, decision string }
@@ -106,7 +108,11 @@ func (m *metrics) bindGate(b *bound, g *proxy.Gate) {
 			s.expect(m, denied, refused...)
 		}
 		s.expect(m, failed, lost...)
+		if !r.Public {
+			m.expectReports(s, g, r.Index())
+		}
 	}
+	m.expectReports(b.route(place{g.Name, none}), g, -1)
 }
 
 // bindUnmatched is for what no route matches. It is timed with what is refused
@@ -121,7 +127,7 @@ func (m *metrics) bindUnmatched(b *bound, resource string) {
 func (b *bound) route(at place) *routeSeries {
 	s := b.routes[at]
 	if s == nil {
-		s = &routeSeries{at, map[answer]prometheus.Counter{}, map[string]prometheus.Observer{}}
+		s = &routeSeries{place: at, requests: map[answer]prometheus.Counter{}, durations: map[string]prometheus.Observer{}}
 		b.routes[at] = s
 	}
 	return s
@@ -202,7 +208,9 @@ func (m *metrics) forget(old, now *bound) {
 	}
 	for at := range old.routes {
 		if now.routes[at] == nil {
-			drop(prometheus.Labels{"resource": at.resource, "route": at.route}, m.requests, m.requestDuration)
+			drop(prometheus.Labels{"resource": at.resource, "route": at.route}, m.requests, m.requestDuration, m.wouldRefuse, m.reportOnly)
+		} else if now.routes[at].would == nil {
+			m.reportOnly.DeleteLabelValues(at.resource, at.route)
 		}
 	}
 	for name := range old.upstreams {

@@ -38,6 +38,9 @@ func (t *Telemetry) count(o *proxy.Outcome, decision string, reason token.Reason
 	if reason != token.ReasonNone {
 		m.refusals[m.listed(reason)].Inc()
 	}
+	if would := wouldOf(o); would != nil && decision == reported {
+		s.countReport(m, would)
+	}
 	if o.Challenged {
 		t.metrics.challenges.Inc()
 	}

@@ -20,6 +20,8 @@ const (
 	public  = "public"  // without one: on a public route, as an anonymous caller, or for a preflight or the metadata
 	denied  = "denied"
 	failed  = "error"
+
+	reported = "reported" // let through by report-only
 )
 
 func decisionOf(o *proxy.Outcome) string {
@@ -33,6 +35,9 @@ func decisionOf(o *proxy.Outcome) string {
 	}
 	switch o.Decision.Verdict {
 	case proxy.Allowed:
+		if o.Decision.Would != nil {
+			return reported
+		}
 		if o.Decision.Principal == nil {
 			return public
 		}

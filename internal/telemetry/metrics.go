@@ -62,6 +62,9 @@ type metrics struct {
 	rulesSuccess *prometheus.GaugeVec
 	signals      *prometheus.CounterVec
 
+	wouldRefuse *prometheus.CounterVec
+	reportOnly  *prometheus.GaugeVec
+
 	streams      *prometheus.GaugeVec
 	streamsEnded *prometheus.CounterVec
 
@@ -93,6 +96,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeClocks(f)
 	m.makeRevocation(f)
 	m.makeStreams(f)
+	m.makeReports(f)
 	m.makeProcess(f)
 	return m
 }

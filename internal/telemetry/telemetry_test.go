@@ -27,6 +27,8 @@ func full(t *testing.T) *Telemetry {
 	t.Helper()
 	m := New(Options{Version: "1.2.3", Revision: "abc"})
 	m.Decided(listener)(httptest.NewRequest("GET", "/", nil), outcome(t, m, proxy.Allowed))
+	_, table := lenient(t, 100)
+	m.Bind(table, []string{"corp"})
 	m.ConnState(listener)
 	m.ConnectionRefused(listener)
 	m.HeaderRefused(listener)

@@ -1,0 +1,49 @@
+package validator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wicketgate/wicketgate/jwks"
+	"github.com/wicketgate/wicketgate/token"
+)
+
+// vouched names the issuer in an error about its token, once its signature held
+// and where the issuer's Options.Vouch ask for it.
+func (v *Validator) vouched(issuer string, err error) error {
+	if err == nil || !v.vouching[issuer] || token.Voucher(err) != "" {
+		return err
+	}
+	return &token.Vouched{Issuer: issuer, Err: err}
+}
+
+// vouchEarly finds out whether the token that early refuses is the issuer's at all,
+// for those who treat its refusals in another way. Of a token with an algorithm that
+// is not accepted nobody can tell. The answer stays the refusal.
+func (r *Resource) vouchEarly(ctx context.Context, i *issuer, u *token.Unverified, refusal *token.Error) error {
+	if !i.Vouch || refusal.Reason == token.ReasonAlgorithm {
+		return refusal
+	}
+	// No date of issue: what an expired token says of it would tell nothing of the set.
+	keys, err := r.keys.Keys(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), time.Time{})
+	if err != nil {
+		return refusal
+	}
+	for _, key := range keys {
+		if u.Signature(key) == nil {
+			return &token.Vouched{Issuer: i.Name, Err: refusal}
+		}
+	}
+	return refusal
+}
+
+// vouchOpened is for what is wrong with the claims themselves, which nobody reads
+// before the signature held.
+func (i *issuer) vouchOpened(err error) error {
+	refusal, refused := errors.AsType[*token.Error](err)
+	if !i.Vouch || !refused || refusal.Reason == token.ReasonSignature {
+		return err
+	}
+	return &token.Vouched{Issuer: i.Name, Err: err}
+}
