@@ -16,5 +16,8 @@ func (t *Table) Judge(ctx context.Context, listen string, r *http.Request, trace
 	if door = ex.enter(t.Sites[listen], r); door != nil {
 		return Decision{}, door
 	}
+	if trace == nil && ex.gate.Report != nil {
+		ex.request.Trace = &token.Trace{} // a share of report-only counts as all: what falls into it, another process knew
+	}
 	return ex.gate.Decide(ctx, &ex.request), nil
 }

@@ -18,6 +18,8 @@ type Record struct {
 	Binding  token.Binding // as it was proved
 	Told     bool          // it was opaque
 	At       time.Time     // when it was presented
+
+	Refused token.Reason // why it was refused, of one that was not good; then nothing else is known
 }
 
 type recordKey struct{}
@@ -49,6 +51,9 @@ func (r *Recorded) Validate(ctx context.Context, cred token.Credential) (*token.
 	rec, found := ctx.Value(recordKey{}).(*Record)
 	if !found {
 		return nil, errNoRecord
+	}
+	if rec.Refused != token.ReasonNone {
+		return nil, refuse(rec.Refused)
 	}
 	claims, err := token.ReadClaims(rec.Claims)
 	if err != nil {

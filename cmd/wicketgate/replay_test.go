@@ -136,6 +136,8 @@ func TestReplayForetellsTheGate(t *testing.T) {
 		{"moved", "path: /whose", "path: /new/**", 15},
 		{"odd paths", "path: /any/**", "path: /any/**, allow: [empty_segments]", 15},
 		{"methods", "methods: [GET], ", "methods: [GET, POST], ", 1},
+		{"report only", "version: 1\n", "version: 1\nreport_only: true\n", 1},
+		{"report only of a route", "scopes: [read]}", "scopes: [read], report_only: true}", 0},
 		{"hosts", "    name: rs\n", "    name: rs\n    hosts: [elsewhere.example.com]\n", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -34,7 +34,8 @@ const (
 	Preflight Verdict = "preflight" // forwarded without a token, for CORS
 	Answered  Verdict = "answered"  // by the gate itself: metadata, a preflight, OPTIONS *
 	Refused   Verdict = "refused"
-	Failed    Verdict = "failed" // nobody could tell
+	Failed    Verdict = "failed"   // nobody could tell
+	Reported  Verdict = "reported" // let through by report-only, though it was one of those two
 )
 
 // Seen says what is known of the credential of a request.
@@ -58,7 +59,7 @@ type Line struct {
 	Resource    string              `json:"resource"`    // empty for what was refused before it was known
 	Route       string              `json:"route"`       // empty where no route governs
 	Verdict     Verdict             `json:"verdict"`
-	Reason      token.Reason        `json:"reason"` // empty but with Refused and Failed
+	Reason      token.Reason        `json:"reason"` // empty but with Refused, Failed and Reported
 	Status      int                 `json:"status"`
 	Method      string              `json:"method"` // Other where it is no word in capitals
 	Host        string              `json:"host"`
@@ -150,7 +151,7 @@ func Parse(text []byte) (*Line, error) {
 // known tells whether a verdict is one that is written.
 func (v Verdict) known() bool {
 	switch v {
-	case Allowed, Anonymous, Public, Preflight, Answered, Refused, Failed:
+	case Allowed, Anonymous, Public, Preflight, Answered, Refused, Failed, Reported:
 		return true
 	}
 	return false
@@ -158,7 +159,7 @@ func (v Verdict) known() bool {
 
 // explained tells whether what was not let through has a reason, and nothing else.
 func (l *Line) explained() bool {
-	if l.Verdict != Refused && l.Verdict != Failed {
+	if l.Verdict != Refused && l.Verdict != Failed && l.Verdict != Reported {
 		return l.Reason == token.ReasonNone
 	}
 	for i := range token.Reasons {

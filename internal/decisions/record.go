@@ -73,7 +73,7 @@ func (r *Recorder) request(line *out, listener string, req *http.Request, o *pro
 		line.text("resource", o.Gate.Name)
 	}
 	if d := o.Decision; d != nil {
-		p = d.Principal
+		p = principalOf(d)
 		if d.Route != nil && d.Route.Matched() {
 			line.text("route", d.Route.Name)
 		}
@@ -216,6 +216,14 @@ func (r *Recorder) claims(line *out, p *token.Principal, long []string) {
 	line.texts("left_out", long)
 }
 
+// principalOf is the verified caller, also of what only report-only lets through.
+func principalOf(d *proxy.Decision) *token.Principal {
+	if d.Would != nil {
+		d = d.Would
+	}
+	return d.Principal
+}
+
 // verdictOf puts an outcome into words.
 func verdictOf(o *proxy.Outcome) (Verdict, token.Reason) {
 	switch {
@@ -232,6 +240,8 @@ func Of(d *proxy.Decision) (Verdict, token.Reason) {
 	switch d.Verdict {
 	case proxy.Allowed:
 		switch r := d.Route; {
+		case d.Would != nil:
+			return Reported, d.Would.Reason()
 		case d.Principal != nil:
 			return Allowed, token.ReasonNone
 		case r != nil && r.Public:
@@ -254,7 +264,7 @@ func Of(d *proxy.Decision) (Verdict, token.Reason) {
 func seenOf(o *proxy.Outcome, verdict Verdict, reason token.Reason) Seen {
 	d := o.Decision
 	switch {
-	case d != nil && d.Principal != nil:
+	case d != nil && principalOf(d) != nil:
 		return Verified
 	case verdict == Anonymous:
 		return None

@@ -17,7 +17,7 @@ const schema = `{
     "trace": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The trace-id of traceparent."},
     "resource": {"type": "string", "minLength": 1, "description": "The resource's name; absent where the request was refused before it was known."},
     "route": {"type": "string", "minLength": 1, "description": "The route's name; absent where none governs."},
-    "verdict": {"enum": ["allowed", "anonymous", "public", "preflight", "answered", "refused", "failed"], "description": "allowed: with a good token. anonymous: without one, on an optional route. public: nobody looked for one. preflight: forwarded for CORS. answered: by the gate itself. failed: nobody could tell."},
+    "verdict": {"enum": ["allowed", "anonymous", "public", "preflight", "answered", "refused", "failed", "reported"], "description": "allowed: with a good token. anonymous: without one, on an optional route. public: nobody looked for one. preflight: forwarded for CORS. answered: by the gate itself. failed: nobody could tell. reported: let through by report_only, though refused or failed for the reason."},
     "reason": {"type": "string", "pattern": "^[a-z0-9_]+$", "description": "Which check refused or failed; docs/answers.md lists them."},
     "status": {"type": "integer", "minimum": 0, "maximum": 999, "description": "As the client was told; 499 where it had gone."},
     "method": {"type": "string", "pattern": "^([A-Z_-]{1,20}|other)$", "description": "other for what is no word in capitals."},
@@ -33,7 +33,7 @@ const schema = `{
   "then": {"required": ["caller"]},
   "else": {"not": {"required": ["caller"]}},
   "allOf": [
-    {"if": {"properties": {"verdict": {"enum": ["refused", "failed"]}}}, "then": {"required": ["reason"]}, "else": {"not": {"required": ["reason"]}}}
+    {"if": {"properties": {"verdict": {"enum": ["refused", "failed", "reported"]}}}, "then": {"required": ["reason"]}, "else": {"not": {"required": ["reason"]}}}
   ],
   "$defs": {
     "texts": {"type": "array", "minItems": 1, "items": {"type": "string"}},

@@ -145,8 +145,9 @@ type question struct {
 	*Judge
 	line   *decisions.Line
 	listen string
-	trace  *token.Trace // nil unless somebody wants to know why
-	record *validator.Record
+	trace  *token.Trace      // nil unless somebody wants to know why
+	record *validator.Record // of the token; nil where none was presented, or nobody looked
+	scheme token.Scheme      // it comes with
 }
 
 // doubt says why a line cannot be judged, and kept that what was recorded stays
@@ -171,7 +172,7 @@ func (c *question) judge(ctx context.Context) (outcome, doubt) {
 	switch l.Verdict {
 	case decisions.Answered, decisions.Preflight, decisions.Failed:
 		return outcome{}, kept
-	case decisions.Refused:
+	case decisions.Refused, decisions.Reported:
 		if l.Credential == decisions.Unseen && !slices.Contains(ofDoor, l.Reason) {
 			return outcome{}, kept
 		}
@@ -193,7 +194,7 @@ func (c *question) judge(ctx context.Context) (outcome, doubt) {
 	case s.Answered:
 		return outcome{decisions.Answered, token.ReasonNone, nil}, ""
 	case !s.Route.Matched():
-		return outcome{decisions.Refused, token.ReasonNoRoute, nil}, ""
+		return c.decide(ctx)
 	case s.Route.Public:
 		return outcome{decisions.Public, token.ReasonNone, s.Route}, ""
 	}
@@ -210,10 +211,15 @@ var late = []token.Reason{token.ReasonClaims, token.ReasonBodySize, token.Reason
 func (c *question) present(ctx context.Context, r *policy.Route) (outcome, doubt) {
 	switch c.line.Credential {
 	case decisions.Rejected:
-		return outcome{}, kept
+		// The scheme is not in the log; that of the route finds its way to the token.
+		c.scheme = r.Schemes() &^ token.Bearer
+		if r.Schemes()&token.Bearer != 0 {
+			c.scheme = token.Bearer
+		}
+		c.record = &validator.Record{Refused: c.line.Reason}
 	case decisions.Unseen:
 		if c.line.Reason == token.ReasonMissing && r.Schemes() == token.DPoP {
-			return outcome{decisions.Refused, token.ReasonMissing, r}, ""
+			return c.decide(ctx)
 		}
 		return outcome{}, noToken
 	case decisions.Verified:
@@ -223,16 +229,34 @@ func (c *question) present(ctx context.Context, r *policy.Route) (outcome, doubt
 		if c.record = c.recorded(); c.record == nil {
 			return outcome{}, badClaims
 		}
-		ctx = validator.WithRecord(ctx, c.record)
+		c.scheme = token.Bearer
+		if c.record.Binding&token.BoundDPoP != 0 {
+			c.scheme = token.DPoP
+		}
 	case decisions.None:
+	}
+	now, why := c.decide(ctx)
+	switch l := c.line; {
+	case l.Credential == decisions.Rejected && now.verdict == l.Verdict:
+		return outcome{}, kept
+	case now.verdict == decisions.Allowed && slices.Contains(late, l.Reason):
+		return outcome{}, kept
+	}
+	return now, why
+}
+
+// decide takes the request through the whole gate.
+func (c *question) decide(ctx context.Context) (outcome, doubt) {
+	if c.record != nil {
+		ctx = validator.WithRecord(ctx, c.record)
 	}
 	d, door := c.options.Table.Judge(ctx, c.listen, c.request(), c.trace)
 	if door != nil {
 		return outcome{decisions.Refused, door.Reason, nil}, ""
 	}
 	verdict, reason := decisions.Of(&d)
-	if verdict == decisions.Allowed && slices.Contains(late, c.line.Reason) {
-		return outcome{}, kept
+	if d.Route != nil && !d.Route.Matched() {
+		return outcome{verdict, reason, nil}, ""
 	}
 	return outcome{verdict, reason, d.Route}, ""
 }
@@ -271,13 +295,8 @@ func (c *question) request() *http.Request {
 			r.RemoteAddr = l.Source + ":1"
 		}
 	}
-	if l.Credential == decisions.Verified {
-		// The text stands for the record; the scheme is the one that goes with it.
-		scheme := token.Bearer
-		if slices.Contains(l.Caller.Binding, "dpop") {
-			scheme = token.DPoP
-		}
-		r.Header["Authorization"] = []string{scheme.String() + " recorded"}
+	if c.scheme != 0 { // the text stands for the record
+		r.Header["Authorization"] = []string{c.scheme.String() + " recorded"}
 	}
 	return r
 }

@@ -163,6 +163,9 @@ func TestJudge(t *testing.T) {
 		"nobody could tell":          {policy.Options{Path: "/s"}, without(map[string]any{"verdict": "failed", "reason": "jwks_unavailable", "credential": "rejected"}), "kept"},
 		"answered":                   {policy.Options{Path: "/s"}, without(map[string]any{"verdict": "answered"}), "kept"},
 		"too many fields":            {r(policy.Options{}), without(map[string]any{"verdict": "refused", "reason": "header_section"}), "kept"},
+		"held to now":                {r(policy.Options{All: token.Scopes{"b"}}), map[string]any{"verdict": "reported", "reason": "scope"}, "refused scope"},
+		"bad token, held to now":     {r(policy.Options{}), without(map[string]any{"verdict": "reported", "reason": "signature", "credential": "rejected"}), "refused signature"},
+		"no route, held to now":      {policy.Options{Path: "/s"}, without(map[string]any{"verdict": "reported", "reason": "no_route"}), "refused no_route"},
 		"odd path":                   {r(policy.Options{}), without(map[string]any{"verdict": "refused", "reason": "path", "path": "/r//x"}), "unchanged"},
 	} {
 		t.Run(name, func(t *testing.T) {
