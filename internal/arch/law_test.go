@@ -142,7 +142,7 @@ var wicketgate = law{
 		"config":               {4330, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {1820, "the vocabulary of all others, and the scanner that every octet from outside passes"},
 		"validator":            {1410, "tokens that speak for themselves, those their issuer is asked about, those a status list or a deny rule tells of, and all of them again while a stream lasts"},
-		"policy":               {1750, "paths, the ways in which others read them, routes, and each thing a route may ask of a caller, with what explain shows of it"},
+		"policy":               {1800, "paths, the ways in which others read them, routes, and each thing a route may ask of a caller, with what explain shows of it"},
 		"jwks":                 {1960, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
