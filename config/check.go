@@ -67,6 +67,7 @@ func (c *checker) check() {
 	c.revocation()
 	c.nonces()
 	c.replay()
+	c.decisionLog()
 	c.reports()
 }
 

@@ -34,6 +34,7 @@ type File struct {
 	Limits         Limits         `yaml:"limits" doc:"Bounds on one request."`
 	Timeouts       Timeouts       `yaml:"timeouts" doc:"How long to wait for clients and upstreams."`
 	Log            Log            `yaml:"log" doc:"What is logged, as JSON on standard error."`
+	DecisionLog    DecisionLog    `yaml:"decision_log" doc:"A line of JSON for each decision, apart from the log, for audits and for wicketgate replay; default none."`
 	Drain          Drain          `yaml:"drain" doc:"How the program ends after SIGTERM."`
 
 	source   *source

@@ -59,6 +59,7 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*File, er
 	if f.CacheDir != "" && !filepath.IsAbs(f.CacheDir) {
 		f.CacheDir = filepath.Join(filepath.Dir(name), f.CacheDir)
 	}
+	f.DecisionLog.resolve(filepath.Dir(name))
 	for _, rules := range f.Revocation.ruleFiles() {
 		if *rules != "" && !filepath.IsAbs(*rules) {
 			*rules = filepath.Join(filepath.Dir(name), *rules)

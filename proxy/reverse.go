@@ -51,7 +51,9 @@ type Outcome struct {
 	// Challenged says that the upstream asked the client to prove the connection
 	// it shares with others, and that the client was not told.
 	Challenged bool
-	Panic      string // where our own code panicked, by function and line; "" when it did not
+	// Interaction is the value of HeaderInteraction; empty where there is none.
+	Interaction string
+	Panic       string // where our own code panicked, by function and line; "" when it did not
 }
 
 // Reverse is the front door of a listener: it decides about a request and
@@ -260,7 +262,7 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	if p != nil && !aborted {
 		o.Panic = placeOfPanic()
 	}
-	o.Cut = cut
+	o.Cut, o.Interaction = cut, ex.interaction
 	o.Status, o.Written, o.Duration = rec.status, rec.written, time.Since(ex.started)
 	if o.Overhead == 0 {
 		o.Overhead = o.Duration

@@ -226,6 +226,7 @@ type Principal struct {
 	Binding Binding
 	Issuer  string // the name the operator gave the issuer, for logs and metrics; the iss claim is Claims.Issuer
 	Machine bool   // the token bears its issuer's own sign of a client that acts for itself
+	Told    bool   // the token is opaque: its issuer was asked about it (RFC 7662)
 
 	Until time.Time // when the token is taken no more, leeway included; zero where no end is told
 

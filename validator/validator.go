@@ -287,7 +287,7 @@ func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]
 	if err = r.checkStatus(ctx, cred, seen); err != nil {
 		return nil, nil, issuer, err
 	}
-	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer, Machine: seen.machine, Until: seen.until()}
+	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer, Machine: seen.machine, Told: seen.told, Until: seen.until()}
 	if seen.issuer.Introspection.JWT && !seen.told {
 		if p.Scope, err = r.confirmActive(ctx, cred, digest, seen, now); err != nil {
 			return nil, nil, issuer, err

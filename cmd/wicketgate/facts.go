@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/decisions"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 )
 
@@ -63,16 +64,22 @@ func (versionCommand) Run(a *app) error {
 	return err
 }
 
-type schemaCommand struct{}
+type schemaCommand struct {
+	DecisionLog bool `help:"That of a line of the decision log instead."`
+}
 
 // Help is shown by schema --help.
 func (schemaCommand) Help() string {
 	return "Example: wicketgate schema > config.schema.json, and in the file's first line\n# yaml-language-server: $schema=./config.schema.json"
 }
 
-// Run prints the JSON Schema of the configuration.
-func (schemaCommand) Run(a *app) error {
-	_, err := a.stdout.Write(config.Schema())
+// Run prints the JSON Schema of the configuration, or of a line of the decision log.
+func (s *schemaCommand) Run(a *app) error {
+	text := config.Schema()
+	if s.DecisionLog {
+		text = []byte(decisions.Schema())
+	}
+	_, err := a.stdout.Write(text)
 	return err
 }
 

@@ -82,6 +82,9 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 		text = edit(text)
 	}
 	text = fmt.Sprintf(text+"# %[1]s %[2]s %[3]s %[4]s %[5]s\n", gate.Addr(), admin.Addr(), f.a.Identifier(), f.b.Identifier(), f.upstream.URL)
+	if !strings.Contains(text, "decision_log:") {
+		text += "decision_log: {file: decisions.jsonl}\n"
+	}
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

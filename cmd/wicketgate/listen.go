@@ -112,7 +112,7 @@ func (g *gateway) bind(address string, h *http.Server) (*server, error) {
 func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h := &http.Server{
 		Handler: bound.Handler(s.parting(g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
-			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.metrics.Decided(address), ErrorLog: telemetry.StdLog(g.log),
+			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.decided(address), ErrorLog: telemetry.StdLog(g.log),
 		})))),
 		ConnContext:                  bound.Context,
 		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,

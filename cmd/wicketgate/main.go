@@ -43,6 +43,7 @@ func commands() []subcommand {
 		{"demo", "Run an issuer, an API and the gate on loopback, and print requests to try.", &demoCommand{}},
 		{"check", "Say everything that is wrong with a configuration file.", &checkCommand{}},
 		{"explain", "Say of a token on standard input which check it passes and which not.", &explainCommand{}},
+		{"replay", "Say which recorded decisions another configuration would change.", &replayCommand{}},
 		{"test", "Try a policy on cases: requests with claims, and what should become of them.", &testCommand{}},
 		{"revoke", "Refuse tokens before their end: add, list and remove deny rules.", &revokeCommand{}},
 		{"token", "Ask the running demo issuer for an access token.", &tokenCommand{}},

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -103,6 +104,9 @@ func (f *fixture) wantConcealed() {
 		}
 	}
 	wantConcealed(f.t, "the log", f.log.String())
+	if _, err := os.Stat(f.decisions()); err == nil {
+		wantDecisions(f.t, f.decisions())
+	}
 	for _, page := range []string{"/metrics", "/readyz?verbose", "/version", "/"} {
 		w := httptest.NewRecorder()
 		f.gateway.adminHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, page, nil))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/clock"
+	"github.com/wicketgate/wicketgate/internal/decisions"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/bound"
@@ -137,15 +138,16 @@ func flatten(err error) []error {
 
 // gateway is a running gate: the stores, what is in force, and the servers.
 type gateway struct {
-	app     *app
-	path    string
-	log     *zap.Logger
-	metrics *telemetry.Telemetry
-	stores  *stores
-	gates   *proxy.Switch
-	servers *servers
-	room    bound.Room              // of this process
-	bound   map[string]net.Listener // bound before, by address; nil but in the demo
+	app       *app
+	path      string
+	log       *zap.Logger
+	metrics   *telemetry.Telemetry
+	stores    *stores
+	gates     *proxy.Switch
+	servers   *servers
+	decisions *decisions.Log
+	room      bound.Room              // of this process
+	bound     map[string]net.Listener // bound before, by address; nil but in the demo
 
 	draining atomic.Pointer[time.Time] // since when; nil while serving
 	reload   chan chan<- bool          // asked for by the admin listener
@@ -188,7 +190,14 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 		return nil, err
 	}
 	g.metrics.Sizes(g.remembered, g.stores.replays.Len)
-	g.enforce(file, compiled)
+	g.decisions = decisions.NewLog(a.stdout, lastLines, newSink)
+	g.metrics.DecisionLog(g.decisions.Lost)
+	lines, err := g.prepareDecisions(file)
+	if err != nil {
+		g.stores.closeRedis()
+		return nil, err
+	}
+	g.enforce(file, compiled, lines)
 	return g, nil
 }
 
@@ -199,7 +208,7 @@ func (g *gateway) remembered() int {
 }
 
 // enforce puts a compiled configuration in force.
-func (g *gateway) enforce(file *config.File, compiled *plan) {
+func (g *gateway) enforce(file *config.File, compiled *plan, lines *decisions.Outlet) {
 	g.mu.Lock()
 	g.file, g.plan = file, compiled
 	g.mu.Unlock()
@@ -211,6 +220,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.stores.signing.Publish(signingKeys(compiled.table), time.Now()) // before any of them signs
 	g.metrics.Insecure(file.Insecure())
+	g.decisions.Use(lines, recording(file, compiled.table))
 	g.gates.Set(compiled.table)
 	if g.path != "" {
 		hash, err := config.Hash(g.path, file.Files())
@@ -224,6 +234,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan) {
 func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	servers, err := g.listen()
 	if err != nil {
+		_ = g.decisions.Close() // nothing was decided
 		return err
 	}
 	g.servers = servers
@@ -253,6 +264,9 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	g.stores.answers.Close()
 	g.stores.statuses.Close()
 	g.stores.closeRedis()
+	if err := g.decisions.Close(); err != nil {
+		g.log.Warn("decision log", zap.Error(err))
+	}
 	g.log.Info("stopped")
 	_ = g.log.Sync() // a terminal or a pipe need not support it
 	return err
@@ -315,6 +329,9 @@ func (g *gateway) drainLimits() config.Drain {
 
 // tryReload replaces the configuration in force, whole or not at all.
 func (g *gateway) tryReload(why string) (replaced bool) {
+	if err := g.decisions.Reopen(); err != nil {
+		g.log.Error("decision log not opened again", zap.Error(err))
+	}
 	if err := g.tryBuild(); err != nil {
 		g.metrics.Reloaded([32]byte{}, err)
 		for _, e := range flatten(err) {
@@ -346,11 +363,16 @@ func (g *gateway) tryBuild() (err error) {
 	if err != nil {
 		return err
 	}
+	lines, err := g.prepareDecisions(file)
+	if err != nil {
+		return err
+	}
 	if err := g.servers.reloadCertificates(file); err != nil {
+		g.decisions.Drop(lines)
 		return err
 	}
 	g.servers.clients.Use(file.Limits.MaxConnections, g.room.Heads, file.Timeouts.WriteStall)
-	g.enforce(file, compiled)
+	g.enforce(file, compiled, lines)
 	return nil
 }
 

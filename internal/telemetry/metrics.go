@@ -200,6 +200,11 @@ func (*metrics) lost(registry prometheus.Registerer, lines func() float64) {
 	promauto.With(registry).NewCounterFunc(counter("log_lost_total", "Log lines that could not be written in time, or at all."), lines)
 }
 
+// decisionsLost makes the counter of lines of the decision log that nobody took.
+func (*metrics) decisionsLost(registry prometheus.Registerer, lines func() float64) {
+	promauto.With(registry).NewCounterFunc(counter("decision_log_lost_total", "Lines of the decision log that could not be written in time, or at all."), lines)
+}
+
 func (m *metrics) makeIssuers(f promauto.Factory) {
 	issuer := []string{"issuer"}
 	m.fetches = f.NewCounterVec(counter("jwks_fetches_total",

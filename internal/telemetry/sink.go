@@ -17,6 +17,7 @@ const sinkRoom = 256 << 10
 // and counted.
 type Sink struct {
 	to   io.Writer
+	room int // octets that may wait
 	lost atomic.Uint64
 	done chan struct{} // closed when everything that will be written is
 
@@ -28,8 +29,11 @@ type Sink struct {
 
 // NewSink makes a Sink that writes to w, which nobody else should. Its Close
 // must be called.
-func NewSink(w io.Writer) *Sink {
-	s := &Sink{to: w, done: make(chan struct{})}
+func NewSink(w io.Writer) *Sink { return NewWideSink(w, sinkRoom) }
+
+// NewWideSink makes a Sink in which room octets may wait.
+func NewWideSink(w io.Writer, room int) *Sink {
+	s := &Sink{to: w, room: room, done: make(chan struct{})}
 	s.more = sync.NewCond(&s.mu)
 	go s.run()
 	return s
@@ -39,7 +43,7 @@ func NewSink(w io.Writer) *Sink {
 func (s *Sink) Write(lines []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.waiting)+len(lines) > sinkRoom {
+	if s.closed || len(s.waiting)+len(lines) > s.room {
 		s.lost.Add(count(lines))
 		return len(lines), nil
 	}

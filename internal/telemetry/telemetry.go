@@ -48,6 +48,8 @@ type Telemetry struct {
 	asked atomic.Pointer[map[string]*askedSeries] // by issuer; never changed, only replaced
 	sizes atomic.Pointer[sizes]
 	sink  atomic.Pointer[Sink] // nil for none
+
+	decisionsLost atomic.Pointer[func() uint64] // nil for none
 }
 
 type sizes struct{ tokens, replay func() int }
@@ -71,6 +73,12 @@ func New(o Options) *Telemetry {
 	t.metrics.lost(t.registry, func() float64 {
 		if s := t.sink.Load(); s != nil {
 			return float64(s.Lost())
+		}
+		return 0
+	})
+	t.metrics.decisionsLost(t.registry, func() float64 {
+		if lost := t.decisionsLost.Load(); lost != nil {
+			return float64((*lost)())
 		}
 		return 0
 	})
@@ -101,6 +109,9 @@ func (t *Telemetry) Sizes(tokens, replay func() int) { t.sizes.Store(&sizes{toke
 
 // Sink says where the log goes, so that the lines lost there are counted.
 func (t *Telemetry) Sink(s *Sink) { t.sink.Store(s) }
+
+// DecisionLog says how to ask how many lines of the decision log were lost.
+func (t *Telemetry) DecisionLog(lost func() uint64) { t.decisionsLost.Store(&lost) }
 
 func (t *Telemetry) size(of func(*sizes) func() int) float64 {
 	s := t.sizes.Load()

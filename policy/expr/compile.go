@@ -178,7 +178,7 @@ func (p *Program) examine() error {
 	if kind := p.checked.OutputType(); kind.Kind() != types.BoolKind {
 		return &Error{Message: "gives " + kind.String() + ", and must give a bool, as a comparison does"}
 	}
-	x := examiner{program: p}
+	x := examiner{program: p, named: make(map[int64]bool)}
 	ast.PreOrderVisit(ast.NavigateAST(p.checked.NativeRep()), ast.NewExprVisitor(x.visit))
 	if !x.asks {
 		x.complain(p.checked.NativeRep().Expr(), "is the same for every request: it names nothing of claims, token, request, path or now")

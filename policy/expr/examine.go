@@ -15,7 +15,7 @@ import (
 type examiner struct {
 	program *Program
 	asks    bool           // something was named that differs from request to request
-	named   map[int64]bool // uses of request.headers that name their field
+	named   map[int64]bool // uses of request.headers and claims that name what they read
 	errs    []error
 }
 
@@ -27,6 +27,9 @@ func (x *examiner) complain(e ast.Expr, message string) {
 func (x *examiner) visit(e ast.Expr) {
 	switch e.Kind() {
 	case ast.IdentKind:
+		if isClaims(e) && !x.named[e.ID()] {
+			x.program.allClaims = true
+		}
 		x.asks = x.asks || slices.Contains([]string{"claims", "token", "request", "path", "now"}, e.AsIdent())
 	case ast.StructKind:
 		x.complain(e, "makes a message, which nothing here takes")
@@ -35,6 +38,8 @@ func (x *examiner) visit(e ast.Expr) {
 	case ast.UnspecifiedExprKind, ast.ComprehensionKind, ast.ListKind, ast.LiteralKind, ast.MapKind:
 	case ast.SelectKind:
 		switch s := e.AsSelect(); {
+		case isClaims(s.Operand()):
+			x.claim(s.Operand(), s.FieldName())
 		case isHeaders(s.Operand()):
 			x.header(e, s.Operand(), s.FieldName())
 		case isHeaders(e) && !x.named[e.ID()]:
@@ -56,6 +61,14 @@ func (x *examiner) call(e ast.Expr, call ast.CallExpr) {
 		}
 	case strings.HasPrefix(name, "get") && call.IsMemberFunction() && len(args) > 0:
 		x.complain(e, name+" reads UTC here: leave the time zone out")
+	case name == operators.Index && isClaims(args[0]):
+		if claim, constant := text(args[1]); constant {
+			x.claim(args[0], claim)
+		}
+	case name == operators.In && isClaims(args[1]):
+		if claim, constant := text(args[0]); constant {
+			x.claim(args[1], claim)
+		}
 	case name == operators.Index && isHeaders(args[0]):
 		if field, constant := text(args[1]); constant {
 			x.header(e, args[0], field)
@@ -67,11 +80,16 @@ func (x *examiner) call(e ast.Expr, call ast.CallExpr) {
 	}
 }
 
+// claim notes a claim that the expression reads.
+func (x *examiner) claim(claims ast.Expr, name string) {
+	x.named[claims.ID()] = true
+	if !slices.Contains(x.program.claims, name) {
+		x.program.claims = append(x.program.claims, name)
+	}
+}
+
 // header notes a field of the request that the expression reads.
 func (x *examiner) header(e, headers ast.Expr, name string) {
-	if x.named == nil {
-		x.named = make(map[int64]bool)
-	}
 	x.named[headers.ID()] = true
 	switch {
 	case name != strings.ToLower(name) || !isFieldName(name):
@@ -92,6 +110,8 @@ func isFieldName(name string) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 	})
 }
+
+func isClaims(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == "claims" }
 
 // isHeaders tells whether e is request.headers.
 func isHeaders(e ast.Expr) bool {

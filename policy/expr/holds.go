@@ -50,11 +50,27 @@ type Program struct {
 	plan    cel.Program
 	traced  func() (cel.Program, error)
 	headers []header
-	idle    sync.Pool // of *evaluation
+
+	claims    []string  // those it names
+	allClaims bool      // it looks at claims in another way as well
+	idle      sync.Pool // of *evaluation
 }
 
 // String is the text of the expression.
 func (p *Program) String() string { return p.source }
+
+// Claims lists the claims that the expression names. It is not ok where it may look
+// at any others.
+func (p *Program) Claims() (names []string, ok bool) { return p.claims, !p.allClaims }
+
+// Headers lists the fields of the request that it reads, as
+// http.CanonicalHeaderKey writes them.
+func (p *Program) Headers() (names []string) {
+	for _, h := range p.headers {
+		names = append(names, h.canonical)
+	}
+	return names
+}
 
 // Failure is why an expression gave neither true nor false. It names no value
 // of the request or the token.
