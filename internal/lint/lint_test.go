@@ -69,19 +69,29 @@ func TestRoutes(t *testing.T) {
 		"wildcard of longer":     {[]string{"{path: '/a/{x}'}", "{path: /a/b/c, scopes: [a]}"}, nil},
 		"wildcard beside rest":   {[]string{"{path: '/a/{x}'}", "{path: /a/**, scopes: [a]}"}, nil},
 
-		"admin":             {[]string{"{path: /Admin/x, public: true}"}, []string{"public-private-path@routes[0].path"}},
-		"admin for some":    {[]string{"{path: /x/metrics, optional: true}"}, []string{"public-private-path@routes[0].path"}},
-		"administrators":    {[]string{"{path: /administrators, public: true}", "{path: /admin}"}, nil},
-		"everything":        {[]string{"{path: /**, public: true}"}, []string{"public-everything@routes[0].path"}},
-		"every second":      {[]string{"{path: '/{x}/**', public: true, methods: [GET]}"}, []string{"public-everything@routes[0].path"}},
-		"everything, maybe": {[]string{"{path: /**, optional: true}"}, nil},
-		"writes":            {[]string{"{path: /x/**, public: true}", "{path: /y, public: true, methods: [DELETE]}"}, []string{"public-unsafe@routes[0].path", "public-unsafe@routes[1].methods"}},
-		"reads":             {[]string{"{path: /x/**, public: true, methods: [GET, OPTIONS]}", "{path: /y, public: true}"}, nil},
-		"among":             {[]string{"{path: /o/x, public: true}", "{path: '/o/{x}', scopes: [a]}"}, []string{"public-among-scoped@routes[0].path"}},
-		"among open ones":   {[]string{"{path: /o/x, public: true}", "{path: /o/y}", "{path: /o/z, scopes: [a]}"}, nil},
-		"above":             {[]string{"{path: /o/**, public: true, methods: [GET]}", "{path: /o/admin/**, scopes: [a]}"}, nil},
-		"at the top":        {[]string{"{path: /x, public: true}", "{path: /o, scopes: [a]}"}, nil},
-		"health":            {[]string{"{path: /o/health, public: true}", "{path: /o/**, scopes: [a]}"}, nil},
+		"fallback, no method shared": {[]string{"{path: /**, methods: [GET]}", "{path: /a, methods: [PUT], scopes: [a]}"}, []string{"lost-methods@routes[1].methods"}},
+		"fallback around some":       {[]string{"{path: /**}", "{path: /a, optional: true, scopes: [a]}"}, []string{"optional-scopes@routes[1].scopes"}},
+		"fallback, case":             {[]string{"{path: /A/**, case_insensitive: true}", "{path: /a/b, scopes: [a], case_insensitive: true}"}, []string{"open-fallback@routes[0].path"}},
+		"methods left":               {[]string{"{path: '/a/*', methods: [GET], scopes: [a]}", "{path: '/a/{x}'}"}, nil},
+		"OPTIONS lost":               {[]string{"{path: /a/**, methods: [GET, OPTIONS]}", "{path: /a/b, methods: [GET]}"}, nil},
+
+		"admin":               {[]string{"{path: /Admin/x, public: true}"}, []string{"public-private-path@routes[0].path"}},
+		"admin for some":      {[]string{"{path: /x/metrics, optional: true}"}, []string{"public-private-path@routes[0].path"}},
+		"administrators":      {[]string{"{path: /administrators, public: true}", "{path: /admin}"}, nil},
+		"everything":          {[]string{"{path: /**, public: true}"}, []string{"public-everything@routes[0].path"}},
+		"every second":        {[]string{"{path: '/{x}/**', public: true, methods: [GET]}"}, []string{"public-everything@routes[0].path"}},
+		"everything, maybe":   {[]string{"{path: /**, optional: true}"}, nil},
+		"writes":              {[]string{"{path: /x/**, public: true}", "{path: /y, public: true, methods: [DELETE]}"}, []string{"public-unsafe@routes[0].path", "public-unsafe@routes[1].methods"}},
+		"reads":               {[]string{"{path: /x/**, public: true, methods: [GET, OPTIONS]}", "{path: /y, public: true}"}, nil},
+		"among":               {[]string{"{path: /o/x, public: true}", "{path: '/o/{x}', scopes: [a]}"}, []string{"public-among-scoped@routes[0].path"}},
+		"among open ones":     {[]string{"{path: /o/x, public: true}", "{path: /o/y}", "{path: /o/z, scopes: [a]}"}, nil},
+		"among other methods": {[]string{"{path: /o/x, public: true, methods: [GET]}", "{path: /o/y, methods: [PUT], scopes: [a]}"}, nil},
+		"among, twice": {[]string{"{path: /o/x, public: true}", "{path: /o/y, public: true}", "{path: /o/z, scopes: [a]}"},
+			[]string{"public-among-scoped@routes[0].path", "public-among-scoped@routes[1].path"}},
+		"among, for some": {[]string{"{path: /o/x, optional: true}", "{path: /o/z, scopes: [a]}"}, nil},
+		"above":           {[]string{"{path: /o/**, public: true, methods: [GET]}", "{path: /o/admin/**, scopes: [a]}"}, nil},
+		"at the top":      {[]string{"{path: /x, public: true}", "{path: /o, scopes: [a]}"}, nil},
+		"health":          {[]string{"{path: /o/health, public: true}", "{path: /o/**, scopes: [a]}"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := rulesAt(t, head+"    routes:\n      - "+strings.Join(c.routes, "\n      - ")+"\n"); !slices.Equal(got, c.want) {
@@ -123,6 +133,29 @@ func TestProxies(t *testing.T) {
 		got := rulesAt(t, "trusted_proxies: [\""+block+"\"]\n"+head)
 		if want := fmt.Sprint([]string{"wide-proxies@trusted_proxies[0]"}); doubted != (len(got) > 0) || doubted && fmt.Sprint(got) != want {
 			t.Errorf("%s: %v", block, got)
+		}
+	}
+}
+
+func TestEverybodyIsToldOnce(t *testing.T) {
+	if got := rulesAt(t, "trusted_proxies: [0.0.0.0/0]\n"+head); !slices.Equal(got, []string{"trust-all-proxies@trusted_proxies[0]"}) {
+		t.Error(got)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	for headers, want := range map[string][]string{
+		"X-Auth-Email: mail":        nil,
+		"x-auth-email: mail":        {"header-twins@routes[0].forward.headers.x-auth-email"},
+		"X_Auth_Name: name":         {"folded-header@routes[0].forward.headers.X_Auth_Name"},
+		"X.Auth.Name: name":         {`folded-header@routes[0].forward.headers["X.Auth.Name"]`},
+		"If-Match: etag":            {"spoken-header@routes[0].forward.headers.If-Match"},
+		"x-original-url: url":       {"spoken-header@routes[0].forward.headers.x-original-url"},
+		"X-Auth-Name: n, X-Team: t": nil,
+	} {
+		got := rulesAt(t, head+"    forward: {headers: {X-Auth-Email: email}}\n    routes:\n      - {path: /a, forward: {headers: {"+headers+"}}}\n      - {path: /b}\n")
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", headers, got, want)
 		}
 	}
 }
