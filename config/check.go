@@ -148,7 +148,7 @@ func (c *checker) web(path, text string, schemes ...string) *url.URL {
 	host, _, _ := strings.Cut(text, "/")
 	switch {
 	case isHost(host):
-		c.bad(path, "does not say its scheme", "write "+c.suggest(path, schemes[0]+"://"+text, schemes[0]+":// before it"))
+		c.bad(path, "is a URL without its scheme", "write "+c.suggest(path, schemes[0]+"://"+text, schemes[0]+":// before it"))
 	case err != nil || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) }):
 		c.bad(path, "is no URL", "it begins with "+strings.Join(schemes, ":// or ")+"://")
 	case !slices.Contains(schemes, u.Scheme):

@@ -121,10 +121,8 @@ func (f *File) KeyErrorAt(path, message string) *Error {
 	return f.source.errorAt(at, path, message, "")
 }
 
-// LineError is an error about a line as a whole, counted from 1.
-func (f *File) LineError(line int, message, hint string) *Error {
-	text := f.source.lines[line-1]
-	column := len([]rune(text)) - len([]rune(strings.TrimLeft(text, " \t"))) + 1
+// LineError is an error about a place in the text, line and column from 1.
+func (f *File) LineError(line, column int, message, hint string) *Error {
 	return f.source.errorAt(mark{line, column}, "", message, hint)
 }
 

@@ -22,7 +22,7 @@ type checkCommand struct {
 
 // Help is shown by check --help.
 func (checkCommand) Help() string {
-	return "Exit code 0: good. 78: the file is wrong. 1: a live check failed, a warning with --strict, or a request of --urls that does not pass.\nExample: wicketgate check --config config.yaml --live"
+	return "Exit code 0: good. 78: the file is wrong. 1: a live check failed, a warning with --strict, or a request of --urls that does not pass.\nA comment in its line, # check: allow RULE, allows a warning.\nExample: wicketgate check --config config.yaml --live"
 }
 
 // Run says all that is wrong at once.

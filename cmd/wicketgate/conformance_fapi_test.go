@@ -286,7 +286,7 @@ func TestPresetIsShown(t *testing.T) {
 			t.Errorf("%s is not in\n%s", want, out.String())
 		}
 	}
-	if strings.Contains(out.String(), "routes[3]") || strings.Contains(out.String(), "routes[4]") {
+	if strings.Contains(out.String(), "filled: resources[0].routes[3]") || strings.Contains(out.String(), "filled: resources[0].routes[4]") {
 		t.Errorf("filled in what the file says or nobody asks:\n%s", out.String())
 	}
 }

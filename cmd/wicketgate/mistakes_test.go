@@ -65,7 +65,7 @@ func (m *mistake) file(name string) *txtar.File {
 }
 
 // run runs a command on a file of the archive, with the environment of its env.
-func (m *mistake) run(command, file string) outcome {
+func (m *mistake) run(command, file string, flags ...string) outcome {
 	m.t.Helper()
 	variables := map[string]string{}
 	for _, f := range m.archive.Files {
@@ -79,7 +79,7 @@ func (m *mistake) run(command, file string) outcome {
 	code := run(&app{
 		ctx: m.t.Context(), stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, program: "wicketgate",
 		env: func(name string) (string, bool) { value, found := variables[name]; return value, found },
-	}, []string{command, "--config", filepath.Join(m.folder, file)})
+	}, append([]string{command, "--config", filepath.Join(m.folder, file)}, flags...))
 	http.DefaultClient.CloseIdleConnections()
 	here := strings.NewReplacer(m.folder+string(filepath.Separator), "", m.folder, ".")
 	return outcome{code, here.Replace(stdout.String()), here.Replace(stderr.String())}

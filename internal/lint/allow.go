@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/wicketgate/wicketgate/config"
 )
@@ -15,12 +16,13 @@ import (
 // A comment with a line of its own is for the next line that has more.
 type allowance struct {
 	line  int // of the comment
+	start int // its column
 	holds int // the line that it is for
 	rules []string
 	used  []bool
 }
 
-var allowComment = regexp.MustCompile(`(?:^|\s)#\s*check: allow ([a-z0-9-]+(?:, *[a-z0-9-]+)*)(?:\s|$)`)
+var allowComment = regexp.MustCompile(`^(|.*?\s)#\s*check: allow ([a-z0-9-]+(?:, *[a-z0-9-]+)*)(?:\s|$)`)
 
 func allowances(lines []string) (list []allowance) {
 	waiting := 0 // of list, that have no line yet
@@ -37,7 +39,7 @@ func allowances(lines []string) (list []allowance) {
 		if match == nil {
 			continue
 		}
-		a := allowance{line: i + 1, holds: i + 1, rules: regexp.MustCompile(", *").Split(match[1], -1)}
+		a := allowance{line: i + 1, start: utf8.RuneCountInString(match[1]) + 1, holds: i + 1, rules: regexp.MustCompile(", *").Split(match[2], -1)}
 		a.used = make([]bool, len(a.rules))
 		if comment {
 			waiting++
@@ -69,7 +71,7 @@ func (l *linter) allow() (open []Finding, allowed int) {
 					hint = "did you mean `" + near + "`?"
 				}
 			}
-			open = append(open, Finding{"unused-allow", l.LineError(a.line, message, hint)})
+			open = append(open, Finding{"unused-allow", l.LineError(a.line, a.start, message, hint)})
 		}
 	}
 	return open, allowed

@@ -15,7 +15,8 @@ type route struct {
 	at       string // its path in the file
 	index    int
 	segments []string
-	asks     bool // for more than a good token
+	pattern  string // equal for routes that take the same paths
+	asks     bool   // for more than a good token
 }
 
 // demands are the keys by which a route asks for more than a good token. That
@@ -30,7 +31,8 @@ func (l *linter) routes(path string, r *config.Resource) []route {
 		one := &r.Routes[i]
 		at := fmt.Sprintf("%s.routes[%d]", path, i)
 		asks := slices.ContainsFunc(demands, func(key string) bool { return l.Has(at + "." + key) })
-		list[i] = route{one, at, i, split(one.Path), asks && !one.Public && !one.Optional}
+		segments := split(one.Path)
+		list[i] = route{one, at, i, segments, patterned(one, segments), asks && !one.Public && !one.Optional}
 	}
 	return list
 }
@@ -74,8 +76,20 @@ func (wide route) covers(narrow route) bool {
 	return len(wide.segments) == len(narrow.segments)
 }
 
-// same tells whether two patterns take the same paths.
-func (r route) same(other route) bool { return r.covers(other) && other.covers(r) }
+// patterned writes a pattern so that those which take the same paths are equal.
+func patterned(r *config.Route, segments []string) string {
+	var out strings.Builder
+	for _, segment := range segments {
+		switch {
+		case segment != "**" && wild(segment):
+			segment = "*"
+		case r.CaseInsensitive:
+			segment = strings.ToLower(segment)
+		}
+		out.WriteString("/" + segment)
+	}
+	return out.String()
+}
 
 // share tells whether two routes take a method in common.
 func (r route) share(other route) bool {
@@ -109,7 +123,7 @@ func shadowed(l *linter) {
 				continue
 			}
 			message, hint := "no request reaches this route: more specific ones take all of its paths", "remove it, or one of "
-			if slices.ContainsFunc(winners, func(i int) bool { return i >= 0 && routes[i].same(one) }) {
+			if slices.ContainsFunc(winners, func(i int) bool { return i >= 0 && routes[i].pattern == one.pattern }) {
 				message = "no request of a usual method reaches this route: those with the same path take GET, POST, PUT, PATCH, DELETE and OPTIONS"
 			}
 			l.doubt(one.at+".path", message, hint+named(winners))
@@ -183,14 +197,19 @@ func named(indexes []int) string {
 func lostMethods(l *linter) {
 	l.resources(func(path string, r *config.Resource) {
 		routes := l.routes(path, r)
-		for i, narrow := range routes {
-			listed, first := narrow.listed(routes)
-			if listed == nil || first != i {
-				continue
+		paths := make(map[string][]route)
+		for _, one := range routes {
+			paths[one.pattern] = append(paths[one.pattern], one)
+		}
+		for _, narrow := range routes {
+			beside := paths[narrow.pattern]
+			if beside[0].index != narrow.index {
+				continue // said of the first
 			}
+			listed := listed(beside)
 			for _, wide := range routes {
 				lost := wide.lost(listed)
-				if len(lost) == 0 || wide.same(narrow) || !wide.covers(narrow) {
+				if len(listed) == 0 || len(lost) == 0 || wide.pattern == narrow.pattern || !wide.covers(narrow) {
 					continue
 				}
 				l.doubt(narrow.at+".methods", fmt.Sprintf("refuses %s on paths that routes[%d] seems to take it for: the most specific path governs, whatever its methods", strings.Join(lost, ", "), wide.index),
@@ -201,23 +220,16 @@ func lostMethods(l *linter) {
 	})
 }
 
-// listed gathers the methods of all routes with the same paths, or nil if one
-// of them takes every method; first is the first of them.
-func (r route) listed(routes []route) (methods []string, first int) {
-	first = -1
-	for i, other := range routes {
-		if !r.same(other) {
-			continue
+// listed gathers the methods of routes with the same paths; there are none if
+// one of them takes every method.
+func listed(routes []route) (methods []string) {
+	for _, one := range routes {
+		if len(one.Methods) == 0 {
+			return nil
 		}
-		if first < 0 {
-			first = i
-		}
-		if len(other.Methods) == 0 {
-			return nil, first
-		}
-		methods = append(methods, other.Methods...)
+		methods = append(methods, one.Methods...)
 	}
-	return methods, first
+	return methods
 }
 
 // lost lists the methods that r names and methods does not.
@@ -233,27 +245,29 @@ func (r route) lost(methods []string) (list []string) {
 // fallback finds a ** that asks for a good token and no more, around routes
 // that ask for more.
 func fallback(l *linter) {
-	l.loose(func(wide, narrow route) bool { return open(wide.segments) },
+	l.loose(true,
 		"asks for nothing but a good token, while %s within it asks for more: what is added to the API there is open to every token", "ask for something here as well, or list the paths that are meant")
 }
 
 // wildcard finds a * that asks for no more than a good token beside a literal
 // that does.
 func wildcard(l *linter) {
-	l.loose(func(wide, narrow route) bool { return !open(wide.segments) },
+	l.loose(false,
 		"asks for nothing but a good token, while %s beside it asks for more: what the upstream takes for the same is open to every token", "ask for something here as well")
 }
 
-func (l *linter) loose(kind func(wide, narrow route) bool, format, hint string) {
+// loose finds routes, with ** at their end or without, that ask for nothing
+// and cover one that does.
+func (l *linter) loose(rest bool, format, hint string) {
 	l.resources(func(path string, r *config.Resource) {
 		routes := l.routes(path, r)
 		asking := slices.DeleteFunc(slices.Clone(routes), func(one route) bool { return !one.asks })
 		for _, wide := range routes {
-			if wide.asks || wide.Public || wide.Optional {
+			if wide.asks || wide.Public || wide.Optional || open(wide.segments) != rest {
 				continue
 			}
 			i := slices.IndexFunc(asking, func(narrow route) bool {
-				return wide.covers(narrow) && !narrow.covers(wide) && kind(wide, narrow) && wide.share(narrow)
+				return wide.pattern != narrow.pattern && wide.covers(narrow) && wide.share(narrow)
 			})
 			if i >= 0 {
 				l.doubt(wide.at+".path", fmt.Sprintf(format, fmt.Sprintf("routes[%d]", asking[i].index)), hint)
