@@ -221,7 +221,7 @@ func TestRehearsalTakesRealTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := told.Decision.Reason()
+		got := told.Judged.Reason()
 		if told.Door != nil {
 			got = told.Door.Reason
 		}

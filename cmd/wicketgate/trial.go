@@ -103,11 +103,7 @@ func (c *testCommand) prepare(a *app, t *trial.Trial) ([]trial.Suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, a.complain(fmt.Errorf("configuration file: %w", err))
-	}
-	file, err := config.Parse(path, text, a.env)
+	file, err := config.LoadOffline(path, a.env)
 	if err != nil {
 		return nil, a.complain(err)
 	}
