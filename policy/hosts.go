@@ -67,8 +67,12 @@ func (h *hosts) trees(host string) []*node {
 }
 
 // SameRoutes tells whether the same routes are asked for two hosts, so that it
-// is no matter to the policy which of them an upstream goes by.
+// is no matter to the policy which of them an upstream goes by. A nil Set has
+// none.
 func (s *Set) SameRoutes(host, other string) bool {
+	if s == nil {
+		return true
+	}
 	a, b := s.hosts.trees(host), s.hosts.trees(other)
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }

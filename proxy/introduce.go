@@ -20,7 +20,7 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 		p = ex.table.Trusted.Trace(r.Header, p.Client)
 	}
 	ex.path = &p
-	if host, ok := NormalHost(p.Host); !ok || ex.table.isOfAnother(host, ex.gate) || ex.hasOtherRoutes(r.Host, host) {
+	if host, ok := NormalHost(p.Host); !ok || ex.table.isOfAnother(host, ex.gate) || ex.gate != nil && !ex.gate.Policy.SameRoutes(ex.request.Host, host) {
 		p.Host = ""
 	}
 	switch p.Proto = strings.ToLower(p.Proto); p.Proto {
@@ -33,17 +33,6 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 
 // Source implements policy.Sender.
 func (ex *exchange) Source() netip.Addr { return ex.way(ex.writer.request).Client }
-
-// hasOtherRoutes tells whether the gate has other routes for a normalised host
-// that a proxy let through than for the host it decided by. An upstream that
-// goes by the former would serve what other routes are for.
-func (ex *exchange) hasOtherRoutes(decided, told string) bool {
-	if ex.gate == nil || ex.gate.Policy == nil {
-		return false
-	}
-	host, _ := NormalHost(decided)
-	return !ex.gate.Policy.SameRoutes(host, told)
-}
 
 // isOfAnother tells whether a normalised host is that of another resource than
 // g's. An upstream of both might serve that one, for a token that is for g.
