@@ -263,6 +263,10 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value, tag reflect
 	}
 	text := n.Value
 	if form.tag == "!!str" {
+		if strings.HasPrefix(text, "<fill in: ") {
+			d.report(d.values[path], path, "is still to be filled in", "wicketgate import could not know it")
+			return
+		}
 		var problem, hint string
 		if text, problem, hint = d.expand(path, text); problem != "" {
 			d.report(d.values[path], path, problem, hint)

@@ -13,7 +13,8 @@ import (
 // A subcommand is what the program does under a name. The fields of does are its
 // flags: strings, lists of them, switches and durations. Their tags: help; name, or
 // else that of the field; short; default; placeholder; and required, the mark of a
-// flag that must be there.
+// flag that must be there. A field with the tag operand, which says what it is
+// called, is no flag: it takes what stands alone, a list of them all.
 type subcommand struct {
 	name, help string
 	does       interface {
@@ -27,6 +28,7 @@ type option struct {
 	name, short, help, placeholder, preset string
 
 	required, given bool
+	operand         bool
 	field           reflect.Value
 }
 
@@ -38,7 +40,9 @@ func (c *subcommand) options() ([]*option, error) {
 			name: field.Tag.Get("name"), short: field.Tag.Get("short"), help: field.Tag.Get("help"),
 			placeholder: field.Tag.Get("placeholder"), preset: field.Tag.Get("default"), field: value,
 		}
-		if o.name == "" {
+		if called := field.Tag.Get("operand"); called != "" {
+			o.operand, o.placeholder = true, called
+		} else if o.name == "" {
 			o.name = dashed(field.Name)
 		}
 		if o.placeholder == "" && !o.alone() {
@@ -113,7 +117,7 @@ func (c *subcommand) parse(args []string) (help string, err error) {
 	var missing []string
 	for _, o := range options {
 		if o.required && !o.given {
-			missing = append(missing, "--"+o.name+" "+o.placeholder)
+			missing = append(missing, o.spelled())
 		}
 	}
 	if len(missing) > 0 {
@@ -122,8 +126,30 @@ func (c *subcommand) parse(args []string) (help string, err error) {
 	return "", nil
 }
 
-// take reads one flag with its value and returns what follows.
+// spelled is how the flag and its value, or the operand, stand in a command line.
+func (o *option) spelled() string {
+	if o.operand {
+		return o.placeholder
+	}
+	return "--" + o.name + " " + o.placeholder
+}
+
+// operandFor returns the option that takes an argument which stands alone, or nil.
+func operandFor(options []*option, arg string) *option {
+	for _, o := range options {
+		if o.operand && (arg == "-" || !strings.HasPrefix(arg, "-")) && (!o.given || o.field.Kind() == reflect.Slice) {
+			return o
+		}
+	}
+	return nil
+}
+
+// take reads one flag with its value, or an operand, and returns what follows.
 func (c *subcommand) take(options []*option, args []string) ([]string, error) {
+	if o := operandFor(options, args[0]); o != nil {
+		o.given = true
+		return args[1:], o.set(args[0])
+	}
 	o, value, has := find(options, args[0])
 	switch {
 	case o == nil:
@@ -165,7 +191,7 @@ func find(options []*option, arg string) (o *option, value string, has bool) {
 	}
 	name, value, has := strings.Cut(strings.TrimPrefix(short, "-"), "=")
 	for _, o := range options {
-		if o.name == name {
+		if o.name == name && !o.operand {
 			return o, value, has
 		}
 	}
@@ -186,7 +212,9 @@ func (c *subcommand) unknown(options []*option, arg string) error {
 	}
 	names := []string{"help"}
 	for _, o := range options {
-		names = append(names, o.name)
+		if !o.operand {
+			names = append(names, o.name)
+		}
 	}
 	name, _, _ = strings.Cut(name, "=")
 	return fmt.Errorf("see wicketgate %s --help for its flags: there is no --%s%s", c.name, name, meant(name, "--", names))

@@ -33,8 +33,11 @@ func (c *subcommand) usage(options []*option) string {
 		if !o.alone() {
 			flag += " " + o.placeholder
 		}
+		if o.operand {
+			flag = "    " + o.placeholder
+		}
 		if o.required {
-			first += " --" + o.name + " " + o.placeholder
+			first += " " + o.spelled()
 		}
 		rows = append(rows, [2]string{flag, o.help})
 	}

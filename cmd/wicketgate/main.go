@@ -18,6 +18,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1  // something the command was to do did not work
 	exitUsage  = 2  // the command line is wrong
+	exitLeft   = 3  // import: something was not taken over
 	exitConfig = 78 // the configuration file is wrong: EX_CONFIG of sysexits.h
 )
 
@@ -44,6 +45,7 @@ func commands() []subcommand {
 		{"check", "Say everything that is wrong with a configuration file.", &checkCommand{}},
 		{"explain", "Say of a token on standard input which check it passes and which not.", &explainCommand{}},
 		{"revoke", "Refuse tokens before their end: add, list and remove deny rules.", &revokeCommand{}},
+		{"import", "Make a configuration from that of another program.", &importCommand{}},
 		{"token", "Ask the running demo issuer for an access token.", &tokenCommand{}},
 		{"proof", "Make a DPoP proof with the demo client's key.", &proofCommand{}},
 		{"schema", "Print the JSON Schema of the configuration file.", &schemaCommand{}},

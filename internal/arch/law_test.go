@@ -68,6 +68,7 @@ var wicketgate = law{
 		"internal/crl":         0,
 		"internal/denials":     2,
 		"internal/live":        3,
+		"internal/imports":     0,
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
@@ -94,7 +95,7 @@ var wicketgate = law{
 		"github.com/hashicorp/golang-lru/v2":  {"jwks", "validator", "validator/introspect"},
 		"github.com/prometheus/client_golang": {"internal/telemetry"},
 		"go.uber.org/zap":                     {"internal/telemetry", "cmd/wicketgate"},
-		"go.yaml.in/yaml/v4":                  {"config"},
+		"go.yaml.in/yaml/v4":                  {"config", "internal/imports"}, // files of others have shapes of their own: read as nodes, with the line of each
 		"github.com/redis/rueidis":            {"internal/redis"},
 
 		"github.com/KimMachineGun/automemlimit": {"cmd/wicketgate"},
@@ -140,6 +141,7 @@ var wicketgate = law{
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
+		"internal/imports":     {2400, "five formats, each with its own way to say who may do what, and what makes one rule for each request of them"},
 		"internal/mutants":     {1500, "finding checks, giving each a switch, learning which tests reach them, and the table of what was noticed"},
 		"internal/telemetry":   {1950, "every metric and label in one place, and the log with all that may not hold the gate up"},
 		"internal/soak":        {2950, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},
