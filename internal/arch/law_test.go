@@ -68,7 +68,7 @@ var wicketgate = law{
 		"internal/crl":         0,
 		"internal/denials":     2,
 		"internal/live":        3,
-		"internal/imports":     0,
+		"internal/imports":     2,
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
@@ -81,6 +81,7 @@ var wicketgate = law{
 		"validator/status":     {"token", "jwks", "internal/fetch"},
 		"validator/revoke":     {"token"},
 		"validator/signals":    {"token", "jwks", "validator/revoke"},
+		"internal/imports":     {"policy"}, // its tests only
 		"internal/live":        {"token", "jwks", "internal/fetch", "internal/redis", "internal/denials", "validator/introspect"},
 		"internal/denials":     {"validator/revoke", "internal/redis"},
 		"proxy":                {"policy", "proxy/bound", "proxy/clientcert", "proxy/forwarded", "proxy/quiet", "proxy/streams", "proxy/tunnel", "token"},
@@ -141,7 +142,7 @@ var wicketgate = law{
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
-		"internal/imports":     {2400, "five formats, each with its own way to say who may do what, and what makes one rule for each request of them"},
+		"internal/imports":     {4200, "five formats, each with its own way to say who may do what, and what makes one rule for each request of them"},
 		"internal/mutants":     {1500, "finding checks, giving each a switch, learning which tests reach them, and the table of what was noticed"},
 		"internal/telemetry":   {1950, "every metric and label in one place, and the log with all that may not hold the gate up"},
 		"internal/soak":        {2950, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},

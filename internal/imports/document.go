@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"regexp"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -33,7 +36,11 @@ func documents(s Source) ([]value, error) {
 	if err := readable(s); err != nil {
 		return nil, err
 	}
-	loader, err := yaml.NewLoader(strings.NewReader(string(s.Text)))
+	text := string(s.Text)
+	if trimmed := strings.TrimSpace(text); strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "[") {
+		text = surrogates.ReplaceAllStringFunc(text, joined)
+	}
+	loader, err := yaml.NewLoader(strings.NewReader(text))
 	if err != nil {
 		return nil, &Error{Place{File: s.Name}, err.Error()}
 	}
@@ -63,6 +70,20 @@ func documents(s Source) ([]value, error) {
 	return out, nil
 }
 
+// surrogates are escapes of JSON that YAML does not have: characters beyond 16
+// bits in two halves. What a backslash escapes goes first, so that it is not
+// taken for the begin of one.
+var surrogates = regexp.MustCompile(`\\(?:[^u]|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})`)
+
+func joined(escape string) string {
+	if len(escape) != 12 {
+		return escape
+	}
+	high, _ := strconv.ParseUint(escape[2:6], 16, 16)
+	low, _ := strconv.ParseUint(escape[8:], 16, 16)
+	return string(utf16.DecodeRune(rune(high), rune(low)))
+}
+
 func readable(s Source) error {
 	if len(s.Text) > maxText {
 		return &Error{Place{File: s.Name}, "is longer than 4 MiB"}
@@ -77,9 +98,9 @@ func readable(s Source) error {
 
 func syntax(file string, err error) error {
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
-		return &Error{Place{file, e.Mark.Line}, "is not YAML: " + oneLine(e.Message)}
+		return &Error{Place{file, e.Mark.Line}, "is not YAML: " + OneLine(e.Message)}
 	}
-	return &Error{Place{File: file}, "is not YAML: " + oneLine(err.Error())}
+	return &Error{Place{File: file}, "is not YAML: " + OneLine(err.Error())}
 }
 
 // judge finds what could be read in two ways or would not end.

@@ -100,6 +100,10 @@ func (d *draft) know(one issuer) *issuer {
 			return i
 		}
 	}
+	if u, err := url.Parse(one.issuer); one.issuer != "" && !isBlank(one.issuer) && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		d.leave(one.at, "the issuer "+one.issuer, "an issuer is an https URL; remove it, or have it make other tokens")
+		one.issuer = blank("an issuer that is an https URL, not " + one.issuer)
+	}
 	d.issuers = append(d.issuers, &one)
 	return &one
 }

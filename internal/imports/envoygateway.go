@@ -211,6 +211,11 @@ func (e *envoyGateway) routeRule(m manifest, r *resource, rule value, demands []
 		}
 		for _, d := range demands {
 			common := within(d.methods, methods)
+			if len(d.methods) == 0 && len(methods) > 0 { // those of the others told apart have their own
+				for _, other := range demands {
+					common = slices.DeleteFunc(slices.Clone(common), func(m string) bool { return slices.Contains(other.methods, m) })
+				}
+			}
 			if len(common) == 0 && len(d.methods)+len(methods) > 0 {
 				continue
 			}

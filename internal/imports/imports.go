@@ -133,16 +133,13 @@ func (d *draft) finish() *Result {
 		if i == 0 {
 			text += "\n"
 		}
-		text += "# not taken over: " + oneLine(l.String()) + "\n"
+		text += "# not taken over: " + OneLine(l.String()) + "\n"
 	}
 	return &Result{Text: []byte(text), Left: d.left, Blanks: blanks}
 }
 
-// OneLine makes text of a file fit to be shown, in one line.
-func OneLine(text string) string { return oneLine(text) }
-
-// oneLine keeps text of a file from ending the comment it is shown in.
-func oneLine(text string) string {
+// OneLine makes text of a file fit to be shown in a comment or a terminal.
+func OneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029' || r == '\uFEFF' {
 			return '?'

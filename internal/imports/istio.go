@@ -332,17 +332,21 @@ func (s *istio) refuse(rule value, change func(*route) bool) {
 			s.leave(op.at(), "the methods of a DENY or CUSTOM rule", "a route names whole methods, in upper case; all are refused")
 			methods = nil
 		}
+		exact := len(rule.get("from").items())+len(rule.get("when").items()) == 0
 		if why := s.unsaid(op, "paths", "methods"); why != "" {
-			s.leave(op.at(), "an operation of a DENY or CUSTOM rule", why+"; nobody passes, whatever it says")
+			exact = false
+			s.leave(op.at(), "an operation of a DENY or CUSTOM rule", why+"; the rule counts whatever it says")
 		}
 		paths := op.get("paths").items()
 		if len(paths) == 0 {
-			s.api.refused = append(s.api.refused, region{at: rule.at(), pattern: everything(), methods: methods, change: change})
+			s.api.refused = append(s.api.refused, region{at: rule.at(), pattern: everything(), methods: methods, change: change, exact: exact})
 		}
 		for _, p := range paths {
 			g := pathRegion(p.at(), p.text())
-			if g.start != "" || g.end != "" || len(g.pattern) == 1 && p.text() != "*" && p.text() != "/*" {
-				s.leave(p.at(), "the path "+p.text(), "no pattern is exactly these paths; more than these are refused")
+			if g.start != "" || g.end != "" || g.pattern.String() == "/**" && p.text() != "*" && p.text() != "/*" {
+				s.leave(p.at(), "the path "+p.text(), "no pattern is exactly these paths; the rule counts for more than these")
+			} else {
+				g.exact = exact
 			}
 			g.methods, g.change = methods, change
 			s.api.refused = append(s.api.refused, g)

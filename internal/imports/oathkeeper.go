@@ -97,7 +97,7 @@ func (o *oathkeeper) match(v value) {
 		o.leave(v.get("match").at(), "rule "+r.id, "it lists no method and so fits nothing")
 		return
 	case parts == nil || !plainHost.MatchString(parts[2]):
-		refuse("", region{pattern: everything(), methods: r.methods}, "its URL does not begin with a plain scheme and host")
+		refuse("", region{pattern: everything(), methods: r.methods}, "its URL does not begin with a plain scheme and host; nobody passes where it might fit")
 		return
 	}
 	r.host = strings.ToLower(parts[2])
@@ -120,7 +120,7 @@ func (o *oathkeeper) match(v value) {
 // problem, wide holds all that it might match.
 func rulePaths(text string) (out []pattern, wide pattern, problem string) {
 	out = []pattern{{}}
-	segments := split(text)
+	segments := splitOutside(text)
 	for i, s := range segments {
 		inner, opened := strings.CutPrefix(s, "<")
 		inner, closed := strings.CutSuffix(inner, ">")
@@ -165,6 +165,27 @@ func rulePaths(text string) (out []pattern, wide pattern, problem string) {
 		out = all
 	}
 	return out, nil, ""
+}
+
+// splitOutside cuts a path at its slashes, but for those within expressions.
+func splitOutside(text string) pattern {
+	depth := 0
+	marked := strings.Map(func(r rune) rune {
+		switch {
+		case r == '<':
+			depth++
+		case r == '>':
+			depth--
+		case r == '/' && depth > 0:
+			return '\x00'
+		}
+		return r
+	}, strings.ReplaceAll(text, "\x00", "\uFFFD"))
+	out := split(marked)
+	for i, s := range out {
+		out[i] = strings.ReplaceAll(s, "\x00", "/")
+	}
+	return out
 }
 
 var words = regexp.MustCompile(`^\(?[A-Za-z0-9_-]+(\|[A-Za-z0-9_-]+)*\)?$`)
@@ -256,12 +277,12 @@ func (o *oathkeeper) asked(a value) []*issuer {
 // rule makes routes of a rule.
 func (o *oathkeeper) rule(r *oathkeeperRule) {
 	res := o.byHost[r.host]
-	refuse := func(why string) {
+	refuse := func(why string, exact bool) {
 		if why != "" {
 			o.leave(r.at(), "rule "+r.id, why+"; nobody passes")
 		}
 		for _, p := range r.paths {
-			res.refused = append(res.refused, region{at: r.at(), pattern: p.plain(), methods: r.methods})
+			res.refused = append(res.refused, region{at: r.at(), pattern: p.plain(), methods: r.methods, exact: exact})
 		}
 	}
 	o.rest(r.value, "rule "+r.id+" ", noEquivalent, "id", "version", "description", "match", "authenticators", "authorizer", "mutators", "upstream")
@@ -269,18 +290,18 @@ func (o *oathkeeper) rule(r *oathkeeperRule) {
 	switch handler := r.get("authorizer", "handler").text(); handler {
 	case "allow":
 	case "deny":
-		refuse("")
+		refuse("", true)
 		return
 	default:
-		refuse("a route does not ask the authorizer " + handler)
+		refuse("a route does not ask the authorizer "+handler, false)
 		return
 	}
 	if why, closed := o.authenticate(r, made, res); why != "" || closed {
-		refuse(why)
+		refuse(why, why == "")
 		return
 	}
 	if why := o.upstream(r, made, res); why != "" {
-		refuse(why)
+		refuse(why, false)
 		return
 	}
 	o.mutate(r, made)

@@ -429,6 +429,8 @@ func (o *oauth2Proxy) alpha(v value) {
 		uri := u.get("uri").text()
 		if at, err := url.Parse(uri); err == nil && at.Host != "" {
 			uri = at.Scheme + "://" + at.Host + cmpPath(u.get("path").text())
+		} else {
+			uri = "static:" + cmpPath(u.get("path").text())
 		}
 		put("upstreams", u, uri)
 	}

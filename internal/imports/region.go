@@ -145,6 +145,7 @@ type region struct {
 	start   string // of the segment before **, which stands for it as *
 	end     string // of the path
 	methods []string
+	exact   bool              // the other program refuses exactly these
 	change  func(*route) bool // what becomes of a route there; without it, or if false, nobody passes
 }
 

@@ -19,10 +19,10 @@ func (d *draft) settle(r *resource) {
 		r.routes = slices.DeleteFunc(r.routes, func(o *route) bool { return o.weak && len(r.on(o.path)) > 1 })
 	}
 	for i := range r.refused {
-		r.carve(&r.refused[i])
+		d.carve(r, &r.refused[i])
 	}
 	r.routes = slices.DeleteFunc(r.routes, func(o *route) bool { return o.closed && r.governing(o.path, o) == "" })
-	if len(r.routes) == 0 && !r.open {
+	if len(r.routes) == 0 && (!r.open || len(r.refused) > 0) {
 		r.routes = append(r.routes, &route{at: r.at, path: everything(), closed: true})
 	}
 }
@@ -124,7 +124,7 @@ func (d *draft) shadowed(a, b *route) {
 	if len(a.methods) == 0 {
 		a, b = b, a
 	}
-	if len(b.methods) == 0 && !a.needs.none() && !a.needs.equal(&b.needs) {
+	if len(b.methods) == 0 && a.at != b.at && !a.needs.none() && !a.needs.equal(&b.needs) {
 		d.leave(b.at, ruleName(b), fmt.Sprintf("for %s of %s the rule of %s governs", strings.Join(a.methods, ", "), a.path, a.at))
 	}
 }
@@ -213,7 +213,7 @@ func (d *draft) lend(r *resource, w *route, p pattern) {
 }
 
 // carve takes what is refused out of all routes.
-func (r *resource) carve(g *region) {
+func (d *draft) carve(r *resource, g *region) {
 	for _, p := range r.shapes() {
 		inner, ok := intersect(g.pattern, p)
 		if !ok || !g.touches(p) {
@@ -222,6 +222,11 @@ func (r *resource) carve(g *region) {
 		group := r.on(p)
 		if inner.shape() == p.shape() {
 			rest := g.amend(group, nil)
+			for _, o := range group {
+				if !g.exact && g.change == nil && g.at != o.at && !o.closed && (len(o.methods)+len(g.methods) == 0 || len(within(o.methods, g.methods)) > 0) {
+					d.leave(o.at, ruleName(o), "its requests may be those that "+g.at.String()+" is about; nobody passes there")
+				}
+			}
 			if len(rest) == 0 {
 				rest = []*route{{at: g.at, path: p.plain(), closed: true}}
 			}
@@ -242,6 +247,10 @@ func (r *resource) carve(g *region) {
 
 // amend is what the region leaves of routes, at another pattern if there is one.
 func (g *region) amend(group []*route, at pattern) (out []*route) {
+	var listed []string // by routes that go before the one for all methods
+	for _, o := range group {
+		listed = append(listed, o.methods...)
+	}
 	for _, o := range group {
 		rest, hit := *o, *o
 		if at != nil {
@@ -251,11 +260,13 @@ func (g *region) amend(group []*route, at pattern) (out []*route) {
 			}
 		}
 		if len(g.methods) > 0 {
-			if rest.methods = without(o.methods, g.methods); len(rest.methods) > 0 {
+			rest.methods = o.unlisted(without(o.methods, g.methods), listed)
+			if len(rest.methods) > 0 {
 				out = append(out, &rest)
 			}
 		}
-		if hit.methods = within(o.methods, g.methods); len(hit.methods) == 0 && len(o.methods)+len(g.methods) > 0 || g.change == nil {
+		hit.methods = o.unlisted(within(o.methods, g.methods), listed)
+		if len(hit.methods) == 0 && len(o.methods)+len(g.methods) > 0 || g.change == nil {
 			continue
 		}
 		if len(rest.methods) > 0 && len(g.methods) > 0 {
@@ -266,4 +277,13 @@ func (g *region) amend(group []*route, at pattern) (out []*route) {
 		}
 	}
 	return out
+}
+
+// unlisted are the methods that no other route of the pattern lists, if this one
+// lists none.
+func (o *route) unlisted(methods, listed []string) []string {
+	if len(o.methods) > 0 {
+		return methods
+	}
+	return slices.DeleteFunc(slices.Clone(methods), func(m string) bool { return slices.Contains(listed, m) })
 }

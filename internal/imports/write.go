@@ -27,7 +27,7 @@ const noteColumn = 48
 func (w *writer) line(level int, text, note string) {
 	text = strings.Repeat("  ", level) + text
 	if note != "" {
-		text = fmt.Sprintf("%-*s  # %s", noteColumn, text, oneLine(note))
+		text = fmt.Sprintf("%-*s  # %s", noteColumn, text, OneLine(note))
 	}
 	w.text.WriteString(strings.TrimRight(text, " ") + "\n")
 }
@@ -77,7 +77,7 @@ func (w *writer) scalar(text string) string {
 func quoted(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
-	for _, r := range oneLine(text) {
+	for _, r := range OneLine(text) {
 		if r == '"' || r == '\\' {
 			b.WriteByte('\\')
 		}
@@ -91,7 +91,7 @@ func (d *draft) write() (string, []string) {
 	w := &writer{}
 	var files []string
 	for _, f := range d.files {
-		files = append(files, oneLine(f))
+		files = append(files, OneLine(f))
 	}
 	w.line(0, "# Made by wicketgate import "+d.format+" from "+strings.Join(files, ", ")+".", "")
 	w.line(0, "# What stands behind a # is the line that a setting came from. Try the file with", "")
