@@ -104,6 +104,9 @@ func (d *draft) know(one issuer) *issuer {
 		d.leave(one.at, "the issuer "+one.issuer, "an issuer is an https URL; remove it, or have it make other tokens")
 		one.issuer = blank("an issuer that is an https URL, not " + one.issuer)
 	}
+	if strings.HasPrefix(one.issuer, "http://") {
+		d.leave(one.at, "the issuer "+one.issuer, "it is no https URL, which check refuses but for loopback hosts; see insecure_http")
+	}
 	d.issuers = append(d.issuers, &one)
 	return &one
 }
@@ -164,6 +167,15 @@ func (d *draft) complete() {
 // may be missing cannot ask whose it is.
 func (d *draft) only(issuers []*issuer) bool {
 	return len(d.issuers) < 2 || !slices.ContainsFunc(d.issuers, func(i *issuer) bool { return !slices.Contains(issuers, i) })
+}
+
+// keysAt notes where keys are, if nobody on the path can forge them.
+func (d *draft) keysAt(i *issuer, at Place, uri string) {
+	if u, err := url.Parse(uri); err != nil || u.Scheme != "https" || u.Host == "" {
+		d.leave(at, "the keys at "+uri, "keys come by https; they are looked for in the issuer's metadata")
+		return
+	}
+	i.keys = uri
 }
 
 // fill names an issuer that no file does.

@@ -57,7 +57,7 @@ func (e *envoyGateway) provider(m manifest, p value) {
 	i := e.know(issuer{at: p.at(), issuer: p.get("issuer").text(), about: "of provider " + p.get("name").text()})
 	e.providers[m.key()+" "+p.get("name").text()] = i
 	local := p.get("localJWKS")
-	e.jwks(i, local.at(), p.get("remoteJWKS", "uri").text(), local.has())
+	e.jwks(i, p.at(), p.get("remoteJWKS", "uri").text(), local.has())
 }
 
 // targets of a policy.
@@ -84,7 +84,7 @@ func (e *envoyGateway) httpRoute(m manifest, used map[string]bool) {
 			e.leave(h.at(), "the host "+h.text(), "hosts are whole names")
 			continue
 		}
-		r.hosts = append(r.hosts, strings.ToLower(h.text()))
+		r.hosts = merged(r.hosts, []string{strings.ToLower(h.text())})
 	}
 	direct, above, sections := e.policiesFor(m, used)
 	if len(direct) == 0 {

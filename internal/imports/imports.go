@@ -126,7 +126,7 @@ func (d *draft) finish() *Result {
 	d.complete()
 	text, blanks := d.write()
 	slices.SortStableFunc(d.left, func(a, b Left) int {
-		return cmp.Or(cmp.Compare(slices.Index(d.files, a.File), slices.Index(d.files, b.File)), cmp.Compare(a.Line, b.Line))
+		return cmp.Or(cmp.Compare(slices.Index(d.files, a.File), slices.Index(d.files, b.File)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.What, b.What))
 	})
 	d.left = slices.Compact(d.left)
 	for i, l := range d.left {

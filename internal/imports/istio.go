@@ -66,7 +66,7 @@ func (s *istio) workload(all []manifest) ([]manifest, error) {
 	for _, m := range all {
 		have := selector(m)
 		other := slices.ContainsFunc(have, func(label string) bool { return !slices.Contains(wanted, label) })
-		elsewhere := m.namespace != "" && namespace != "" && m.namespace != namespace && (m.namespace != rootNamespace || len(have) > 0)
+		elsewhere := m.namespace != "" && namespace != "" && m.namespace != namespace && m.namespace != rootNamespace
 		switch {
 		case !other && !elsewhere:
 			out = append(out, m)
@@ -84,7 +84,13 @@ func selector(m manifest) []string {
 	if m.node == nil {
 		return nil
 	}
-	return labels(m.get("spec", "selector", "matchLabels"))
+	list := labels(m.get("spec", "selector", "matchLabels"))
+	for _, t := range append(m.get("spec", "targetRefs").items(), m.get("spec", "targetRef")) {
+		if t.has() {
+			list = append(list, t.get("kind").text()+"="+t.get("name").text())
+		}
+	}
+	return list
 }
 
 func (s *istio) jwtRule(v value) {
@@ -94,7 +100,7 @@ func (s *istio) jwtRule(v value) {
 	if !uri.has() {
 		uri = v.get("jwks_uri")
 	}
-	s.jwks(i, v.get("jwks").at(), uri.text(), v.get("jwks").has())
+	s.jwks(i, v.at(), uri.text(), v.get("jwks").has())
 	if list := v.get("audiences").texts(); len(list) > 0 {
 		if s.api.perIssuer == nil {
 			s.api.perIssuer = make(map[*issuer][]string)
@@ -139,7 +145,7 @@ func (s *istio) authorize(policies []manifest) {
 	allowed := false
 	for _, m := range policies {
 		action := m.get("spec", "action").text()
-		s.rest(m.get("spec"), m.String()+" ", noEquivalent, "selector", "action", "rules", "provider")
+		s.rest(m.get("spec"), m.String()+" ", noEquivalent, "selector", "targetRef", "targetRefs", "action", "rules", "provider")
 		rules := m.get("spec", "rules")
 		switch action {
 		case "", "ALLOW":

@@ -63,7 +63,7 @@ func labels(v value) (out []string) {
 // jwks notes where keys come from.
 func (d *draft) jwks(i *issuer, at Place, uri string, inline bool) {
 	if uri != "" {
-		i.keys = uri
+		d.keysAt(i, at, uri)
 	} else if inline {
 		i.blankKeys = "a file with the keys in " + at.String()
 		d.leave(at, "the keys of "+i.issuer, "they belong in a file of their own")

@@ -225,7 +225,7 @@ func (o *oathkeeper) jwtIssuers(a value) (out []*issuer) {
 		if n > 0 || len(out) > 1 || out[0].keys != "" && out[0].keys != u.text() {
 			o.leave(u.at(), "a second key set", "an issuer has one; the others are found by its metadata")
 		} else {
-			out[0].keys = u.text()
+			o.keysAt(out[0], u.at(), u.text())
 		}
 	}
 	if list := c.get("allowed_algorithms"); list.has() {
@@ -265,8 +265,8 @@ func (o *oathkeeper) asked(a value) []*issuer {
 	} else if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
 		one.about = "(it is asked at " + u.Host + ")"
 	}
-	if endpoint == "" {
-		one.introspect = blank("the URL that is asked about tokens")
+	if web(endpoint) == "" {
+		one.introspect = blank("the https URL that is asked about tokens")
 	}
 	i := o.know(one)
 	i.introspect = one.introspect

@@ -72,7 +72,10 @@ func (o *oauth2Proxy) listener() {
 		if err != nil || host != "" && host != "localhost" && net.ParseIP(host) == nil {
 			o.leave(s.at, "http_address", "it is no address of the form host:port")
 		} else {
-			o.listen = net.JoinHostPort(strings.TrimSuffix(host, "0.0.0.0"), port)
+			if host == "0.0.0.0" {
+				host = ""
+			}
+			o.listen = net.JoinHostPort(host, port)
 		}
 	}
 	cert, given := o.take("tls_cert_file")
@@ -92,7 +95,7 @@ func (o *oauth2Proxy) issuersOf() {
 		main.issuer, main.at = s.one(), s.at
 	}
 	if s, given := o.take("oidc_jwks_url"); given {
-		main.keys = s.one()
+		o.keysAt(&main, s.at, s.one())
 	}
 	if s, given := o.take("provider"); given && s.one() == "keycloak-oidc" {
 		main.provider = "keycloak"
@@ -154,10 +157,11 @@ func (o *oauth2Proxy) extra(first *issuer, s setting) {
 func (o *oauth2Proxy) upstreams() pattern {
 	s, _ := o.take("upstreams")
 	var base pattern
-	for _, text := range s.values {
+	for n, text := range s.values {
+		s.at = s.place(n)
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			o.leave(s.at, "an upstream", "it is no http or https URL")
+			o.leave(s.at, "an upstream", "it is no http or https URL; nobody passes there")
 			o.closeBelow(s.at, u)
 			continue
 		}
@@ -172,7 +176,7 @@ func (o *oauth2Proxy) upstreams() pattern {
 		case o.api.upstream == "":
 			o.api.upstream, base = u.Scheme+"://"+u.Host, p
 		default:
-			o.leave(s.at, "the upstream for "+p.String(), "a resource has one upstream; write a second resource with hosts or listen")
+			o.leave(s.at, "the upstream for "+p.String(), "a resource has one upstream; write a second resource with hosts or listen; nobody passes there")
 			if !p.covers(base) {
 				o.api.refused = append(o.api.refused, region{at: s.at, pattern: p})
 			}
@@ -261,9 +265,9 @@ func (o *oauth2Proxy) skipped(base pattern) {
 	routes, _ := o.take("skip_auth_routes")
 	regexes, _ := o.take("skip_auth_regex")
 	for i, text := range append(slices.Clone(routes.values), regexes.values...) {
-		at, key := routes.at, "skip_auth_routes"
+		at, key := routes.place(i), "skip_auth_routes"
 		if i >= len(routes.values) {
-			at, key = regexes.at, "skip_auth_regex"
+			at, key = regexes.place(i-len(routes.values)), "skip_auth_regex"
 		}
 		r := &route{at: at, public: true}
 		if m := methodMark.FindStringSubmatch(text); m != nil && key == "skip_auth_routes" {
@@ -406,10 +410,13 @@ func whyNot(key string) string {
 // alpha reads the structured configuration as the settings it stands for.
 func (o *oauth2Proxy) alpha(v value) {
 	put := func(key string, from value, values ...string) {
+		s := setting{at: from.at(), values: values}
 		if old, twice := o.settings[key]; twice {
-			values = append(old.values, values...)
+			s = setting{old.at, append(old.values, values...), append(old.places, from.at())}
+		} else if len(values) == 1 {
+			s.places = []Place{from.at()}
 		}
-		o.settings[key] = setting{from.at(), values}
+		o.settings[key] = s
 	}
 	const why = "see the files of oauth2-proxy for what it does; " + noEquivalent
 	o.rest(v, "", why, "providers", "upstreamConfig", "upstreams", "injectRequestHeaders", "injectResponseHeaders", "server")

@@ -67,11 +67,18 @@ func (r *resource) governing(p pattern, but *route) string {
 
 // unite leaves one route for each pattern and method.
 func (d *draft) unite(r *resource) {
+	shapes := make(map[*route]string)
+	for _, o := range r.routes {
+		shapes[o] = o.path.shape()
+	}
 	for i := 0; i < len(r.routes); i++ {
 		for j := i + 1; j < len(r.routes); j++ {
 			a, b := r.routes[i], r.routes[j]
-			if a.path.shape() != b.path.shape() || !meet(a.methods, b.methods) {
-				if r.union && a.path.shape() == b.path.shape() {
+			if shapes[a] != shapes[b] {
+				continue
+			}
+			if !meet(a.methods, b.methods) {
+				if r.union {
 					d.shadowed(a, b)
 				}
 				continue

@@ -8,6 +8,15 @@ import (
 type setting struct {
 	at     Place
 	values []string
+	places []Place // of the values, where they have their own
+}
+
+// place is where a value stands.
+func (s setting) place(value int) Place {
+	if value < len(s.places) {
+		return s.places[value]
+	}
+	return s.at
 }
 
 // one is a setting that is no list.
@@ -73,7 +82,7 @@ func (t *tomlReader) argument(at Place, text string) {
 	if len(old.values) == 0 {
 		old.at = at
 	}
-	old.values = append(old.values, strings.Trim(text, `"'`))
+	old.values, old.places = append(old.values, strings.Trim(text, `"'`)), append(old.places, at)
 	t.into[key] = old
 }
 
@@ -102,14 +111,14 @@ func (t *tomlReader) pair(at Place) error {
 	}
 	t.rest = t.rest[1:]
 	t.blank(false)
-	values, err := t.value()
+	values, places, err := t.value()
 	if err != nil {
 		return err
 	}
 	if old, twice := t.into[key]; twice {
 		return &Error{at, "has " + key + " for the second time; first in " + old.at.String()}
 	}
-	t.into[key] = setting{at, values}
+	t.into[key] = setting{at, values, places}
 	t.blank(false)
 	if t.rest != "" && t.rest[0] != '\n' {
 		return t.fail("has more behind the value of " + key)
@@ -136,28 +145,27 @@ func (t *tomlReader) blank(lines bool) {
 	}
 }
 
-func (t *tomlReader) value() ([]string, error) {
+func (t *tomlReader) value() (out []string, places []Place, err error) {
 	if !strings.HasPrefix(t.rest, "[") {
 		text, err := t.scalar()
-		return []string{text}, err
+		return []string{text}, nil, err
 	}
 	t.rest = t.rest[1:]
-	var out []string
 	for {
 		t.blank(true)
 		if strings.HasPrefix(t.rest, "]") {
 			t.rest = t.rest[1:]
-			return out, nil
+			return out, places, nil
 		}
 		text, err := t.scalar()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out = append(out, text)
+		out, places = append(out, text), append(places, Place{t.file, t.line})
 		if t.blank(true); strings.HasPrefix(t.rest, ",") {
 			t.rest = t.rest[1:]
 		} else if !strings.HasPrefix(t.rest, "]") {
-			return nil, t.fail("wants , or ] in a list")
+			return nil, nil, t.fail("wants , or ] in a list")
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (w *writer) list(level int, key string, values []string, note string) {
 		return
 	}
 	var out []string
-	for _, v := range values {
+	for _, v := range merged(nil, values) {
 		out = append(out, w.scalar(v))
 	}
 	w.line(level, key+": ["+strings.Join(out, ", ")+"]", note)
