@@ -26,7 +26,9 @@ func (c caller) is(n needs) bool {
 			return false
 		}
 	}
-	return len(n.all)+len(n.any) == 0 && (len(n.subjects) == 0 || slices.Contains(n.subjects, c.subject))
+	has := func(s string) bool { return slices.Contains(c.roles, s) } // for scopes too
+	return !slices.ContainsFunc(n.all, func(s string) bool { return !has(s) }) && (len(n.any) == 0 || slices.ContainsFunc(n.any, has)) &&
+		(len(n.subjects) == 0 || slices.Contains(n.subjects, c.subject))
 }
 
 func callers() []caller {
@@ -46,6 +48,9 @@ func gateOf(t *testing.T, d *draft) gate {
 	d.settle(r)
 	var options []policy.Options
 	for i, o := range r.routes {
+		if len(o.needs.claims) > 0 && o.optional {
+			t.Errorf("an optional route asks for claims: %+v", o)
+		}
 		one := policy.Options{Name: fmt.Sprint(i), Path: o.path.String(), Methods: o.methods, Public: o.public}
 		if o.closed {
 			one.Methods = []string{"CLOSED"}

@@ -66,7 +66,7 @@ func (d *draft) jwks(i *issuer, at Place, uri string, inline bool) {
 		d.keysAt(i, at, uri)
 	} else if inline {
 		i.blankKeys = "a file with the keys in " + at.String()
-		d.leave(at, "the keys of "+i.issuer, "they belong in a file of their own")
+		d.leave(at, "inline keys", "they belong in a file of their own")
 	}
 }
 
