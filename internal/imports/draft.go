@@ -2,6 +2,7 @@ package imports
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -91,7 +92,16 @@ type route struct {
 }
 
 // leave notes what was not taken over.
-func (d *draft) leave(at Place, what, why string) { d.left = append(d.left, Left{at, what, why}) }
+func (d *draft) leave(at Place, what, why string) {
+	d.left = append(d.left, Left{at, bare(what), bare(why)})
+}
+
+// userInfo is the user part of a URL, where passwords are.
+var userInfo = regexp.MustCompile(`//[^/\s"']*@`)
+
+// bare takes user names and passwords out of URLs; where they are written check
+// would refuse them.
+func bare(text string) string { return userInfo.ReplaceAllString(text, "//") }
 
 // know adds an issuer, or finds the one of the same identifier.
 func (d *draft) know(one issuer) *issuer {
@@ -132,9 +142,11 @@ func (d *draft) complete() {
 	}
 	for _, i := range d.issuers {
 		d.fill(i)
+		i.issuer, i.keys, i.discovery, i.introspect = bare(i.issuer), bare(i.keys), bare(i.discovery), bare(i.introspect)
 	}
 	named := make(map[string]bool)
 	for _, r := range d.resources {
+		r.upstream = bare(r.upstream)
 		r.name = routeName(r.name, named)
 		if d.Identifier != "" && len(d.resources) == 1 {
 			if web(r.identifier) != "" && web(d.Identifier) == "" && len(r.origins) == 0 {

@@ -78,7 +78,7 @@ func TestOathkeeperNeverLooser(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	expressions := make(map[string]*regexp.Regexp)
 	passed := 0
-	for range 1500 {
+	for range 500 {
 		var rules []oathRule
 		var texts []string
 		for range 1 + r.IntN(4) {
@@ -113,7 +113,7 @@ func TestOathkeeperNeverLooser(t *testing.T) {
 			return fits == 1 && lets
 		})
 	}
-	if passed < 5000 {
+	if passed < 2000 {
 		t.Errorf("only %d requests pass: so strict that nothing is tried", passed)
 	}
 }
@@ -128,7 +128,7 @@ type envoyRule struct {
 func TestEnvoyGatewayNeverLooser(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	passed := 0
-	for range 1500 {
+	for range 500 {
 		fallback, optional := pick(r, "", "Allow", "Deny"), r.IntN(3) == 0
 		text := fmt.Sprintf("kind: SecurityPolicy\nmetadata: {name: p}\nspec:\n  targetRef: {kind: HTTPRoute, name: r}\n  jwt:\n    optional: %v\n    providers: [{name: j, issuer: \"https://i.example\"}]\n  authorization:\n", optional)
 		if fallback != "" {
@@ -175,7 +175,7 @@ func TestEnvoyGatewayNeverLooser(t *testing.T) {
 			return fallback == "Allow"
 		})
 	}
-	if passed < 5000 {
+	if passed < 2000 {
 		t.Errorf("only %d requests pass: so strict that nothing is tried", passed)
 	}
 }

@@ -48,7 +48,7 @@ func (o *oauth2Proxy) source(s Source) error {
 	if err := readable(s); err != nil {
 		return err
 	}
-	t := &tomlReader{draft: o.draft, file: s.Name, rest: string(s.Text), into: o.settings}
+	t := &tomlReader{file: s.Name, rest: string(s.Text), into: o.settings, repeated: make(map[string]bool)}
 	return t.read()
 }
 
@@ -411,7 +411,9 @@ func whyNot(key string) string {
 func (o *oauth2Proxy) alpha(v value) {
 	put := func(key string, from value, values ...string) {
 		s := setting{at: from.at(), values: values}
-		if old, twice := o.settings[key]; twice {
+		if old, twice := o.settings[key]; twice && key != "upstreams" {
+			from.fail("has " + key + " for the second time; first in " + old.at.String())
+		} else if twice {
 			s = setting{old.at, append(old.values, values...), append(old.places, from.at())}
 		} else if len(values) == 1 {
 			s.places = []Place{from.at()}

@@ -30,11 +30,12 @@ func (s setting) one() string {
 // tomlReader reads what oauth2-proxy's files are made of: key = value with text,
 // numbers, true, false and lists of these, and arguments (--key=value).
 type tomlReader struct {
-	draft *draft
-	file  string
-	rest  string
-	line  int
-	into  map[string]setting
+	file string
+	rest string
+	line int
+	into map[string]setting
+
+	repeated map[string]bool // keys of arguments that may come again
 }
 
 func (t *tomlReader) fail(message string) error {
@@ -52,7 +53,9 @@ func (t *tomlReader) read() error {
 		line, _, _ := strings.Cut(t.rest, "\n")
 		bare := strings.Trim(strings.TrimPrefix(strings.TrimSpace(line), "- "), `"', `)
 		if strings.HasPrefix(bare, "--") {
-			t.argument(at, strings.TrimPrefix(bare, "--"))
+			if err := t.argument(at, strings.TrimPrefix(bare, "--")); err != nil {
+				return err
+			}
 			t.rest = t.rest[len(line):]
 			continue
 		}
@@ -66,24 +69,26 @@ func (t *tomlReader) read() error {
 }
 
 // argument reads --key=value as the key of a file.
-func (t *tomlReader) argument(at Place, text string) {
+func (t *tomlReader) argument(at Place, text string) error {
 	key, text, given := strings.Cut(text, "=")
 	key = strings.ReplaceAll(strings.TrimSpace(key), "-", "_")
 	if !given {
 		text = "true"
 	}
-	if plural, many := plurals()[key]; many {
+	plural, many := plurals()[key]
+	if many {
 		key = plural
-	} else if _, twice := t.into[key]; twice {
-		t.draft.leave(at, key, "it is given for the second time")
-		return
 	}
-	old := t.into[key]
-	if len(old.values) == 0 {
+	old, twice := t.into[key]
+	if twice && !t.repeated[key] {
+		return &Error{at, "has " + key + " for the second time; first in " + old.at.String()}
+	}
+	if t.repeated[key] = many; !twice {
 		old.at = at
 	}
 	old.values, old.places = append(old.values, strings.Trim(text, `"'`)), append(old.places, at)
 	t.into[key] = old
+	return nil
 }
 
 // plurals are the keys of arguments that may be repeated.
