@@ -91,7 +91,7 @@ func (c *importCommand) write(a *app, text []byte) error {
 	if c.Force {
 		how = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	}
-	file, err := os.OpenFile(c.Output, how, 0o644)
+	file, err := os.OpenFile(c.Output, how, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return errThere
 	} else if err != nil {

@@ -46,7 +46,6 @@ type header struct{ name, claim string }
 type resource struct {
 	at                         Place
 	name, identifier, upstream string
-	upstreamAt                 Place
 	audiences                  []string
 	perIssuer                  map[*issuer][]string
 	origins, hosts             []string

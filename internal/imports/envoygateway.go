@@ -222,7 +222,7 @@ func (e *envoyGateway) routeRule(m manifest, r *resource, rule value, demands []
 			one := *d
 			one.at, one.path, one.methods = at, p, common
 			if strip && p[len(p)-1] == "**" && len(p) > 1 {
-				one.strip = pattern(p[:len(p)-1]).String()
+				one.strip = p[:len(p)-1].String()
 			}
 			r.routes = append(r.routes, &one)
 		}

@@ -9,7 +9,6 @@ import (
 type istio struct {
 	*draft
 	api      *resource
-	policies []manifest
 	byIssuer map[string]*issuer
 }
 

@@ -273,7 +273,6 @@ func (o *openAPI) alternatives(r *route, what string, security value) (why strin
 		n, problem := o.requirement(alternative)
 		switch {
 		case problem != "":
-			why = problem
 			o.leave(alternative.at(), what, problem+"; this way in is closed")
 		case n == nil:
 			anonymous = true
