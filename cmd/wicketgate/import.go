@@ -26,7 +26,7 @@ type importCommand struct {
 
 // Help is shown by import --help.
 func (importCommand) Help() string {
-	return "Makes a configuration from that of another program. What has no equivalent is listed at its end and on standard error, and what it was about is refused.\n" +
+	return "It is never looser than it was. What has no equivalent is listed at its end and on standard error, and what it was about is refused.\n" +
 		"Exit code 0: all was taken over. 3: something was not. 1: nothing was written.\n" +
 		"Example: wicketgate import openapi shop.yaml --issuer https://login.example.com/ --upstream http://127.0.0.1:3000 -o config.yaml"
 }
