@@ -50,31 +50,47 @@ func readOpenAPI(d *draft, sources []Source) error {
 	return root.err()
 }
 
-// servers finds where clients see the API.
+// server is an address of the API.
+type server struct {
+	at           Place
+	text, origin string // origin is empty unless it is https
+	base         string
+	relative     bool
+}
+
+// servers finds where clients see the API: at the first https URL, or else where
+// the first one says.
 func (o *openAPI) servers() {
-	for i, s := range o.root.get("servers").items() {
-		text := s.get("url").text()
-		for name, v := range s.get("variables").fields() {
-			text = strings.ReplaceAll(text, "{"+name.node.Value+"}", v.get("default").text())
+	var list []server
+	for _, v := range o.root.get("servers").items() {
+		text := v.get("url").text()
+		for name, inner := range v.get("variables").fields() {
+			text = strings.ReplaceAll(text, "{"+name.node.Value+"}", inner.get("default").text())
 		}
 		u, err := url.Parse(text)
-		base := ""
 		if err == nil {
-			base = strings.TrimSuffix(u.Path, "/")
+			s := server{v.at(), text, web(text), strings.TrimSuffix(u.Path, "/"), u.Host == ""}
+			if _, problem := literal(s.base + "/"); problem == "" {
+				list = append(list, s)
+				continue
+			}
 		}
-		switch _, problem := literal(base + "/"); {
-		case err != nil || problem != "":
-			o.leave(s.at(), "server "+text, "it is no URL that a route can stand for")
-		case i > 0 && base != o.base:
-			o.leave(s.at(), "server "+text, "its paths begin otherwise than those of the first")
-		case web(text) == "" && u.Host != "":
-			o.leave(s.at(), "server "+text, "clients find an API by https here")
-		case web(text) == "":
-			o.base = base
-		case o.api.identifier == "":
-			o.base, o.api.identifier = base, web(text)
-		case o.api.identifier != web(text):
-			o.api.origins = merged(append([]string{o.api.identifier}, o.api.origins...), []string{web(text)})
+		o.leave(v.at(), "server "+text, "it is no URL that a route can stand for")
+	}
+	if len(list) == 0 {
+		return
+	}
+	first := max(0, slices.IndexFunc(list, func(s server) bool { return s.origin != "" }))
+	o.base, o.api.identifier = list[first].base, list[first].origin
+	for i, s := range list {
+		switch {
+		case i == first && (s.origin != "" || s.relative):
+		case s.origin == "" && !s.relative:
+			o.leave(s.at, "server "+s.text, "clients find an API by https here")
+		case s.base != o.base:
+			o.leave(s.at, "server "+s.text, "its paths begin otherwise than those of "+list[first].text)
+		case s.origin != "" && s.origin != o.api.identifier:
+			o.api.origins = merged(append([]string{o.api.identifier}, o.api.origins...), []string{s.origin})
 		}
 	}
 	o.api.origins = merged(nil, o.api.origins)
