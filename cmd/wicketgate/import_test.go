@@ -56,7 +56,7 @@ func TestImportsPassCheck(t *testing.T) {
 // TestImportsGuide: the guide shows what its description comes to.
 func TestImportsGuide(t *testing.T) {
 	guide := contents(t, filepath.Join(repository, "docs", "guide", "imports.md"))
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(guide, -1)
+	blocks := regexp.MustCompile("(?s)```ya?ml\n(.*?)```").FindAllStringSubmatch(guide, -1)
 	if len(blocks) != 2 {
 		t.Fatalf("%d blocks of YAML", len(blocks))
 	}
