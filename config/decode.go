@@ -306,6 +306,10 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value, tag reflect
 	}
 	text := n.Value
 	if form.tag == "!!str" && !d.literal {
+		if strings.HasPrefix(text, "<fill in: ") {
+			d.report(d.values[path], path, "is still to be filled in", "wicketgate import could not know it")
+			return
+		}
 		var problem, hint string
 		if tag.Get("verbatim") != "" {
 			problem, hint = d.keep(path, n)

@@ -18,6 +18,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1  // something the command was to do did not work
 	exitUsage  = 2  // the command line is wrong
+	exitLeft   = 3  // import: something was not taken over
 	exitConfig = 78 // the configuration file is wrong: EX_CONFIG of sysexits.h
 )
 
@@ -46,6 +47,7 @@ func commands() []subcommand {
 		{"replay", "Say which recorded decisions another configuration would change.", &replayCommand{}},
 		{"test", "Try a policy on cases: requests with claims, and what should become of them.", &testCommand{}},
 		{"revoke", "Refuse tokens before their end: add, list and remove deny rules.", &revokeCommand{}},
+		{"import", "Make a configuration from that of another program.", &importCommand{}},
 		{"token", "Ask the running demo issuer for an access token.", &tokenCommand{}},
 		{"proof", "Make a DPoP proof with the demo client's key.", &proofCommand{}},
 		{"schema", "Print the JSON Schema of the configuration file.", &schemaCommand{}},

@@ -78,6 +78,7 @@ var wicketgate = law{
 		"internal/crl":         0,
 		"internal/denials":     2,
 		"internal/live":        3,
+		"internal/imports":     3,
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
@@ -91,6 +92,7 @@ var wicketgate = law{
 		"validator/status":     {"token", "jwks", "internal/fetch"},
 		"validator/revoke":     {"token"},
 		"validator/signals":    {"token", "jwks", "validator/revoke"},
+		"internal/imports":     {"policy"}, // its tests only
 		"internal/live":        {"token", "jwks", "internal/fetch", "internal/redis", "internal/denials", "validator/introspect"},
 		"internal/denials":     {"validator/revoke", "internal/redis"},
 		"proxy":                {"policy", "proxy/assertion", "proxy/bound", "proxy/clientcert", "proxy/fieldvalue", "proxy/forwarded", "proxy/quiet", "proxy/report", "proxy/streams", "proxy/tunnel", "token"},
@@ -111,7 +113,7 @@ var wicketgate = law{
 		"github.com/hashicorp/golang-lru/v2":  {"jwks", "validator", "validator/introspect", "proxy/assertion"},
 		"github.com/prometheus/client_golang": {"internal/telemetry"},
 		"go.uber.org/zap":                     {"internal/telemetry", "cmd/wicketgate"},
-		"go.yaml.in/yaml/v4":                  {"config"},
+		"go.yaml.in/yaml/v4":                  {"config", "internal/imports"},
 		"cel.dev/cel-go":                      {"policy/expr"},
 		"github.com/redis/rueidis":            {"internal/redis"},
 
@@ -159,6 +161,7 @@ var wicketgate = law{
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
+		"internal/imports":     {4500, "five formats, each with its own way to say who may do what, and what makes one rule for each request of them"},
 		"internal/mutants":     {1500, "finding checks, giving each a switch, learning which tests reach them, and the table of what was noticed"},
 		"internal/telemetry":   {2150, "every metric and label in one place, and the log with all that may not hold the gate up"},
 		"internal/decisions":   {1000, "the line: its schema, its writer, its reader, and where it goes"},
