@@ -86,7 +86,7 @@ type Caller struct {
 	Binding      []string        `json:"binding"` // dpop, mtls, both or none
 	Nonce        bool            `json:"nonce"`   // the proof carried a nonce of the gate's
 	Introspected bool            `json:"introspected"`
-	JTI          string          `json:"jti"` // base64url of its SHA-256
+	JTI          string          `json:"jti"` // hex of its SHA-256: it resembles no token
 	Exp          json.RawMessage `json:"exp"`
 	Nbf          json.RawMessage `json:"nbf"`
 	Iat          json.RawMessage `json:"iat"`

@@ -2,7 +2,7 @@ package decisions
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/hex"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -133,7 +133,7 @@ func (r *Recorder) caller(line *out, p *token.Principal, d *proxy.Decision) {
 	line.yes("introspected", p.Told)
 	if p.ID != "" {
 		digest := sha256.Sum256([]byte(p.ID))
-		line.text("jti", base64.RawURLEncoding.EncodeToString(digest[:]))
+		line.text("jti", hex.EncodeToString(digest[:]))
 	}
 	var long []string
 	for _, name := range [...]string{"exp", "nbf", "iat", "acr", "amr", "auth_time"} {

@@ -53,7 +53,7 @@ const schema = `{
         "binding": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"enum": ["dpop", "mtls"]}, "description": "How the token was proved to be its sender's."},
         "nonce": {"const": true, "description": "The proof carried a nonce of the gate's."},
         "introspected": {"const": true, "description": "The token is opaque; its issuer was asked about it."},
-        "jti": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "base64url of the SHA-256 of the claim: some issuers' jti is the token."},
+        "jti": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "Hex of the SHA-256 of the claim: some issuers' jti is the token."},
         "exp": {"type": "number"},
         "nbf": {"type": "number"},
         "iat": {"type": "number"},
