@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
@@ -358,7 +359,7 @@ func routeErrors(c *config.File, at string, err error) error {
 			if complaint.Other != nil {
 				told = c.ErrorBetween(place, complaint.Message, fmt.Sprintf("%s.routes[%d].path", at, complaint.Other.Index()))
 			}
-			told.Hint = complaint.Hint
+			told.Hint = strings.Trim(told.Hint+"; "+complaint.Hint, "; ")
 			e = told
 		}
 		placed = append(placed, e)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -48,11 +51,30 @@ func unpack(t *testing.T, path string) *mistake {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name, []byte(unseen.Replace(string(f.Data))), 0o600); err != nil {
+		if err := os.WriteFile(name, []byte(strings.ReplaceAll(unseen.Replace(string(f.Data)), "{private key}", privateKey(t))), 0o600); err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasPrefix(f.Name, "open-") { // for everybody to read
+			if err := os.Chmod(name, 0o644); err != nil { //nolint:gosec // that is what is doubted
+				t.Fatal(err)
+			}
 		}
 	}
 	return m
+}
+
+// privateKey is a key that nobody has seen before, in PEM.
+func privateKey(t *testing.T) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 func (m *mistake) file(name string) *txtar.File {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -79,7 +78,7 @@ func (c *replayCommand) read(a *app, judge *replay.Judge, name string) error {
 	if len(c.Logs) == 1 {
 		where = ""
 	}
-	err := judge.All(a.ctx, where, io.Reader(in))
+	err := judge.All(a.ctx, where, in)
 	if _, bad := errors.AsType[*replay.LineError](err); bad {
 		return fmt.Errorf("%w; --lenient passes over such lines", err)
 	}

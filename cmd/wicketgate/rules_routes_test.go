@@ -130,9 +130,9 @@ func TestConflictsNameBothPlaces(t *testing.T) {
 		"      - {path: /b/**, methods: [PUT]}\n      - {path: /X, case_insensitive: true}\n"
 	file := written(t, config.Smallest()+routes)
 	command(t, "check", "--config", file).want(t, exitConfig,
-		file+":10:16 resources[0].routes[2].path: governs the same requests as routes[1] (see "+file+":9:15)\n   10 |       - {path: '/a/{y}'}\n      |                ^",
+		file+":10:16 resources[0].routes[2].path: governs the same requests as routes[1] (see "+file+":9:15; list different methods in each, or remove one)\n   10 |       - {path: '/a/{y}'}\n      |                ^",
 		file+":12:9 resources[0].routes[4].allow: must be the same as that of routes[3], which has the same path (see "+file+":11:16)",
-		file+":8:9 resources[0].routes[0].case_insensitive: must be true here too: routes[5] takes other spellings of the same paths (see "+file+":13:16)",
+		file+":8:9 resources[0].routes[0].case_insensitive: must be true here too: routes[5] takes other spellings of the same paths (see "+file+":13:16; add case_insensitive: true)",
 	)
 }
 
