@@ -61,6 +61,12 @@ func (c *checker) networks(path string, list []netip.Prefix) {
 		if n.IsValid() && n.Bits() == 0 {
 			c.warn("all-networks", at, "lets every address in", "list the networks of those who may call, or remove it")
 		}
+		for _, proxy := range c.TrustedProxies {
+			if n.IsValid() && proxy.IsValid() && n.Bits() > 0 && n.Overlaps(proxy) {
+				c.warn("proxies-in-networks", at, fmt.Sprintf("has addresses of trusted_proxies (%s): where a proxy does not say who the client is, its own address counts", proxy), "list the networks of clients only")
+				break
+			}
+		}
 		for j, other := range list[:i] {
 			if n.IsValid() && other.IsValid() && n.Overlaps(other) {
 				c.bad(at, fmt.Sprintf("overlaps %s[%d]", path, j), "keep the wider one")

@@ -9,10 +9,10 @@ import (
 
 // DecisionLog says what is recorded of each decision, and where.
 type DecisionLog struct {
-	File    string   `yaml:"file" doc:"File that the lines are added to, made with mode 0600 where there is none and opened again at each reload; - is standard output; default no lines are written."`
+	File    string   `yaml:"file" doc:"File that the lines are added to, made with mode 0600 where there is none and opened again at each reload; - is standard output."`
 	Share   int      `yaml:"share" default:"100" min:"1" max:"100" doc:"Of how many in a hundred requests there is a line, taken at random; default 100."`
 	Claims  []string `yaml:"claims" doc:"Claims of verified tokens to record beside those that the rules look at, by dotted path; default none."`
-	Headers []string `yaml:"headers" doc:"Request headers to record; default none."`
+	Headers []string `yaml:"headers" doc:"Request headers to record beside those that conditions look at; default none."`
 }
 
 // On reports whether decisions are recorded.
@@ -28,8 +28,12 @@ func (c *checker) decisionLog() {
 		c.bad("decision_log.file", "is missing", "a path, or - for standard output")
 	}
 	for i, claim := range d.Claims {
-		if !isClaimPath(claim) {
-			c.bad(fmt.Sprintf("decision_log.claims[%d]", i), "is no claim path", claimPathHint)
+		at := fmt.Sprintf("decision_log.claims[%d]", i)
+		switch {
+		case !isClaimPath(claim):
+			c.bad(at, "is no claim path", claimPathHint)
+		case claim == "jti":
+			c.bad(at, "is recorded as a hash only, always", "remove it")
 		}
 	}
 	for i, name := range d.Headers {

@@ -69,7 +69,7 @@ func expectedCaptures(o *Options, segments []string) (text string) {
 // expectedRoute asks the hosts from the most exact on, and of each the routes
 // with the best path.
 func (x *triple) expectedRoute(segments []string) *Options {
-	for _, host := range expectedHosts(x.host) {
+	for _, host := range x.expectedHosts() {
 		var best []*Options
 		rank := ""
 		for i := range x.options {
@@ -93,6 +93,20 @@ func (x *triple) expectedRoute(segments []string) *Options {
 		}
 	}
 	return nil
+}
+
+// expectedHosts takes the port away where no route names the host with it.
+func (x *triple) expectedHosts() []string {
+	list := expectedHosts(x.host)
+	for _, o := range x.options {
+		for _, host := range o.Hosts {
+			if slices.Contains(list, host) {
+				return list
+			}
+		}
+	}
+	name, _, _ := strings.Cut(x.host, ":")
+	return expectedHosts(name)
 }
 
 // expectedHosts lists what routes may say for a host, the most exact first.

@@ -45,7 +45,23 @@ func newHosts(trees map[string]*node) hosts {
 
 // trees lists those a request for host is looked up in. It asks for no more
 // wildcards than there can be, however many dots the host has.
+//
+// Where no route names the host with its port, those that name it without are
+// meant: servers choose by the name.
 func (h *hosts) trees(host string) []*node {
+	if line := h.named(host); line != nil {
+		return line
+	}
+	if at := strings.LastIndexByte(host, ':'); at > strings.LastIndexByte(host, ']') {
+		if line := h.named(host[:at]); line != nil {
+			return line
+		}
+	}
+	return h.other
+}
+
+// named lists the trees for a host that some route names, or is nil.
+func (h *hosts) named(host string) []*node {
 	if line := h.exact[host]; line != nil {
 		return line
 	}
@@ -63,15 +79,18 @@ func (h *hosts) trees(host string) []*node {
 			return line
 		}
 	}
-	return h.other
+	return nil
 }
 
-// SameRoutes tells whether the same routes are asked for two hosts, so that it
-// is no matter to the policy which of them an upstream goes by. A nil Set has
+// SameRoutes tells whether the same routes are asked for two hosts and no
+// expression looks at them, so that it is no matter to the policy which of them an upstream goes by. A nil Set has
 // none.
 func (s *Set) SameRoutes(host, other string) bool {
 	if s == nil {
 		return true
+	}
+	if host != other && slices.ContainsFunc(s.routes, func(r *Route) bool { return r.when != nil && r.when.ReadsHost() }) {
+		return false
 	}
 	a, b := s.hosts.trees(host), s.hosts.trees(other)
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])

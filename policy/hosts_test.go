@@ -40,7 +40,10 @@ func TestRouteByHost(t *testing.T) {
 		{"shop.eu.example.com", "/orders/1", "below eu"},
 		{"shop.eu.example.com", "/x", "below"},
 		{"a.eu.example.com:8443", "/orders/1", "below eu 8443"},
-		{"a.us.example.com:8443", "/orders/1", "all orders"},
+		{"a.us.example.com:8443", "/orders/1", "below eu"}, // nobody names it with a port
+		{"api.example.com:9000", "/orders/1", "api"},
+		{"example.com:8443", "/orders/1", "all orders"},
+		{"[2001:db8::1]:8443", "/cart", "shop"},
 		{"example.com", "/orders/1", "all orders"},
 		{"example.com", "/x", "all"},
 		{"aexample.com", "/x", "all"},
@@ -77,6 +80,10 @@ func TestRouteByHost(t *testing.T) {
 		if got := s.SameRoutes(row.a, row.b); got != row.same {
 			t.Errorf("%s and %s: same %v", row.a, row.b, got)
 		}
+	}
+	reads := compile(t, Options{Path: "/**", When: "request.host == claims.host"})
+	if reads.SameRoutes("a.example.com", "b.example.com") || !reads.SameRoutes("a.example.com", "a.example.com") {
+		t.Error("an expression looks at the host, and another may be told to the upstream")
 	}
 	only := compile(t, options[2])
 	if only.Governs("other.example.com", "/orders/1") || only.Route("GET", "", "/orders/1").Matched() {

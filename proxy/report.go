@@ -3,6 +3,8 @@ package proxy
 import (
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -14,6 +16,9 @@ func (g *Gate) soften(req *Request, d *Decision) {
 	if g.Report == nil || d.ahead || d.Route == nil || d.Verdict != Refused && d.Verdict != Failed {
 		return
 	}
+	if g.Sources.Body && req.Content && req.Form == "" && isForm(req.Header) { // a token in it would go on with it
+		return
+	}
 	// Explain is told of the share: what falls into it, another process knows.
 	route, told := d.Route.Index(), req.Trace != nil
 	if told && g.Report.Percent(route, d.vouched) == 0 || !told && !g.Report.Lets(route, d.vouched, d.credential.Raw, req.source()) {
@@ -21,6 +26,14 @@ func (g *Gate) soften(req *Request, d *Decision) {
 	}
 	would := *d
 	*d = Decision{Verdict: Allowed, Route: d.Route, Would: &would}
+}
+
+// isForm tells whether some server could take a body for a form, which may hold a
+// token (RFC 6750 section 2.2).
+func isForm(h map[string][]string) bool {
+	return slices.ContainsFunc(h["Content-Type"], func(line string) bool {
+		return strings.Contains(strings.ToLower(line), "x-www-form-urlencoded")
+	})
 }
 
 // vouch notes the issuer that answers for the token, also where its refusal is

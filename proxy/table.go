@@ -83,6 +83,9 @@ func NormalHost(host string) (string, bool) {
 		return "", false
 	}
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	if strings.HasSuffix(name, ".") || strings.HasPrefix(port, "0") { // another spelling, for those who read it as a number
+		return "", false
+	}
 	if strings.HasPrefix(name, "[") {
 		addr, err := netip.ParseAddr(strings.TrimSuffix(name[1:], "]"))
 		if err != nil || !addr.Is6() || addr.Zone() != "" || !strings.HasSuffix(name, "]") {

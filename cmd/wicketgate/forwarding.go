@@ -40,7 +40,7 @@ func forwards(c *config.File, s *stores, index int) ([]*proxy.Forward, error) {
 		}
 		list[i] = proxy.NewForward(o)
 		ownNames(c, r, list[i])
-		if !route.Forward.Token && slices.ContainsFunc(routes, speaksInAuthorization) {
+		if !route.Forward.Token && assertsInAuthorization(c) {
 			list[i].Ours("Authorization")
 		}
 	}
@@ -60,8 +60,13 @@ func ownNames(c *config.File, r config.Resource, f *proxy.Forward) {
 	ownInteraction(c, f)
 }
 
-func speaksInAuthorization(r config.Route) bool {
-	return r.Forward.Assertion.On() && r.Forward.Assertion.InAuthorization()
+// assertsInAuthorization tells whether some upstream finds assertions where clients
+// write tokens. Resources may share it.
+func assertsInAuthorization(c *config.File) bool {
+	speaks := func(f config.Forward) bool { return f.Assertion.On() && f.Assertion.InAuthorization() }
+	return slices.ContainsFunc(c.Resources, func(r config.Resource) bool {
+		return speaks(r.Forward) || slices.ContainsFunc(r.Routes, func(one config.Route) bool { return speaks(one.Forward) })
+	})
 }
 
 // forwardOptions is what a route tells beside an assertion.

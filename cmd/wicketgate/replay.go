@@ -34,9 +34,9 @@ func (c *replayCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	file, err := a.load(path)
+	file, err := config.LoadOffline(path, a.env)
 	if err != nil {
-		return err
+		return a.complain(err)
 	}
 	r, err := newRehearsal(file)
 	if err != nil {

@@ -28,6 +28,9 @@ func reportOnly(c *config.File, s *stores, r config.Resource, gate *proxy.Gate) 
 	}
 	gate.Unmatched = proxy.NewForward(proxy.ForwardOptions{})
 	ownNames(c, r, gate.Unmatched)
+	if assertsInAuthorization(c) {
+		gate.Unmatched.Ours("Authorization")
+	}
 }
 
 func setting(s config.Share) report.Setting {

@@ -271,3 +271,25 @@ func TestReportOnlyTakesFormsApart(t *testing.T) {
 		}
 	}
 }
+
+// TestReportOnlyRefusesFormsUnread: nor does a form go on that may hold a token and
+// could not be read.
+func TestReportOnlyRefusesFormsUnread(t *testing.T) {
+	f := newFixture(t, reporting(t, denied(t), everywhere))
+	f.untilReady()
+	text := "a=1&access_token=" + f.AT(nil)
+	for name, body := range map[string]string{"beyond ASCII": text + "&name=\u00e9", "long": text + "&fill=" + strings.Repeat("a", 70<<10), "compressed": text} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url+"/any/x", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+		if name == "compressed" {
+			req.Header.Set("Content-Encoding", "gzip")
+		}
+		before := f.upstream.count()
+		if r := f.send(req); r.StatusCode != http.StatusUnauthorized || f.upstream.count() != before {
+			t.Errorf("%s: %d, and the upstream was asked %d times", name, r.StatusCode, f.upstream.count()-before)
+		}
+	}
+}

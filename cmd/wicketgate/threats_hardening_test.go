@@ -93,7 +93,7 @@ func hardeningS08(t *testing.T) {
 func hardeningS10(t *testing.T) {
 	f := newFixture(t, nil)
 	f.untilReady()
-	served := map[string]string{"/livez": "GET", "/readyz": "GET", "/metrics": "GET", "/version": "GET", "/drain": "GET POST", "/-/reload": "POST"}
+	served := map[string]string{"/livez": "GET", "/readyz": "GET", "/metrics": "GET", "/version": "GET", "/drain": "GET POST", "/-/reload": "POST", "/jwks.json": "GET"}
 	paths := []string{
 		"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars", "/debug/requests", "/config", "/configz", "/config_dump", "/quitquitquit", "/-/quit",
 		"/-/healthy", "/logging", "/flags", "/env", "/actuator", "/api/v1/config", "/livez/", "//livez", "/livez/../metrics", "/metrics/x", "/Metrics", "/livez%2f", "/drain/", "/drain/now", "/-/reload/", "/-", "/explain", "/probe/x",

@@ -36,7 +36,10 @@ type Recorder struct {
 // NewRecorder makes a Recorder that writes each line to w at once, which must not
 // wait and must not keep it.
 func NewRecorder(o Options, w io.Writer) *Recorder {
-	o.Claims = slices.DeleteFunc(slices.Clone(o.Claims), func(path string) bool { return slices.Contains(always[:], path) && path != "client_id" })
+	// Some issuers' jti is the token: every line has its hash, and nothing else of it.
+	o.Claims = slices.DeleteFunc(slices.Clone(o.Claims), func(path string) bool {
+		return slices.Contains(always[:], path) && path != "client_id" || path == "jti"
+	})
 	slices.Sort(o.Claims)
 	o.Claims = slices.Compact(o.Claims)
 	o.Headers = slices.Compact(slices.Sorted(slices.Values(o.Headers)))
@@ -99,11 +102,13 @@ func (r *Recorder) request(line *out, listener string, req *http.Request, o *pro
 	r.headers(line, req.Header)
 }
 
+// headers writes those that are recorded: no line at all is told as an empty list,
+// what may be a secret or is too long is not told.
 func (r *Recorder) headers(line *out, h http.Header) {
 	open := false
 	for _, name := range r.options.Headers {
 		values := h[name]
-		if len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return len(v) > maxHeader || mayHide(v, "") }) {
+		if slices.ContainsFunc(values, func(v string) bool { return len(v) > maxHeader || mayHide(v, "") }) {
 			continue
 		}
 		if !open {
@@ -111,7 +116,7 @@ func (r *Recorder) headers(line *out, h http.Header) {
 			*line = append(*line, '{')
 			open = true
 		}
-		line.texts(name, values)
+		line.list(name, values)
 	}
 	if open {
 		*line = append(*line, '}')

@@ -73,7 +73,7 @@ func TestLineOfACaller(t *testing.T) {
 		`"subject_type":"user","scope":["orders.read","orders.write"],"aud":["https://api.example.com"],"binding":["dpop"],"nonce":true,` +
 		`"jti":"de650d61f5bd166a91f8ccec3158297db18b9d50eaedca238cd29dc3a214a916","exp":1772366700,"iat":1772366100.5,"acr":"gold","amr":["pwd", "otp"],"auth_time":1772366000,` +
 		`"act":{"sub":"service"},"from":{"scope":"scp"},"claims":{"groups":["a",  "b\n"],"realm_access.roles":["admin"]},"absent":["a\\.b","gone"],` +
-		`"left_out":["long"]},"headers":{"User-Agent":["browser"]}}` + "\n"
+		`"left_out":["long"]},"headers":{"User-Agent":["browser"],"X-None":[]}}` + "\n"
 	if rest != want {
 		t.Errorf("%s\nwant %s", rest, want)
 	}

@@ -43,9 +43,13 @@ func (o *out) number(name string, value int) {
 
 // texts adds a list that is left out when it is empty.
 func (o *out) texts(name string, list []string) {
-	if len(list) == 0 {
-		return
+	if len(list) > 0 {
+		o.list(name, list)
 	}
+}
+
+// list writes a member that is a list, perhaps an empty one.
+func (o *out) list(name string, list []string) {
 	o.name(name)
 	*o = append(*o, '[')
 	for i, text := range list {

@@ -54,6 +54,7 @@ var rules = []Rule{
 	{"status-capitals", "an address of status lists that no token may name", nil},
 	{"denied-strangers", "deny rules about issuers that are not there", nil},
 	{"all-networks", "a route that every address may call", nil},
+	{"proxies-in-networks", "networks of clients that hold proxies", nil},
 	{"report-only", "refusals that are counted and not held to", nil},
 	{"open-key-file", "a private key that everybody on the machine can read", nil},
 	{"fapi-all-public", "preset: fapi on a resource that asks for no token", nil},

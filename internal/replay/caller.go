@@ -44,6 +44,9 @@ func (c *question) lacks(r *policy.Route) doubt {
 			return doubt("the issuer has another " + f.setting + " than when it was recorded")
 		}
 	}
+	if issuer.From.Aud != "" {
+		return "its audience is in another claim than aud"
+	}
 	if r.Nonce && !caller.Nonce && strings.Contains(strings.Join(caller.Binding, " "), "dpop") {
 		return noNonce
 	}

@@ -287,7 +287,9 @@ func (c *question) request() *http.Request {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	for name, values := range l.Headers {
-		r.Header[name] = values
+		if len(values) > 0 {
+			r.Header[name] = values
+		}
 	}
 	if l.Source != "" {
 		r.RemoteAddr = "[" + l.Source + "]:1"

@@ -123,6 +123,8 @@ func TestJudge(t *testing.T) {
 		"condition on more":          {r(policy.Options{When: `claims.g == "x"`}), nil, "the claim g is not in the log"},
 		"condition on anything":      {r(policy.Options{When: `size(claims) > 3`}), nil, "its condition may look at any claim"},
 		"condition on a header":      {r(policy.Options{When: `request.headers["x-a"] == "1"`}), nil, "the header X-A is not in the log"},
+		"condition on a header told": {r(policy.Options{When: `request.headers["x-a"] == "1"`}), map[string]any{"headers": map[string]any{"X-A": []string{"1"}}}, "unchanged"},
+		"condition on its absence":   {r(policy.Options{When: `"x-a" in request.headers`}), map[string]any{"headers": map[string]any{"X-A": []string{}}}, "refused when"},
 		"network":                    {r(policy.Options{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}), map[string]any{"source": "198.51.100.1"}, "refused network"},
 		"claim absent":               {r(policy.Options{Claims: map[string]policy.ClaimRule{"g": {AnyOf: []string{"x"}}}}), map[string]any{"caller.absent": []string{"g"}}, "refused claim_rule"},
 		"claim there":                {r(policy.Options{Claims: map[string]policy.ClaimRule{"g": {AnyOf: []string{"x"}}}}), map[string]any{"caller.claims": map[string]any{"g": []string{"x"}}}, "unchanged"},
@@ -205,6 +207,9 @@ func TestJudgeByIssuersSettings(t *testing.T) {
 		"other scope claim": {func(o *Options, _ *validator.Options) {
 			o.Issuers[issuer] = Issuer{From: decisions.From{Scope: "scp"}}
 		}, nil, "the issuer has another scope_claim than when it was recorded"},
+		"audience in another claim": {func(o *Options, v *validator.Options) {
+			v.AudienceClaim, o.Issuers[issuer] = "client_id", Issuer{From: decisions.From{Aud: "client_id"}}
+		}, map[string]any{"caller.from": map[string]any{"aud": "client_id"}, "caller.aud": nil}, "its audience is in another claim than aud"},
 		"leeway":                        {func(_ *Options, v *validator.Options) { v.Leeway = time.Minute }, map[string]any{"caller.exp": 1772366369}, "unchanged"},
 		"max lifetime":                  {func(_ *Options, v *validator.Options) { v.MaxLifetime = time.Minute }, nil, "refused lifetime"},
 		"opaque tokens":                 {func(_ *Options, v *validator.Options) { v.Introspection.Opaque = false }, map[string]any{"caller.introspected": true, "caller.jti": nil}, "refused malformed"},

@@ -49,6 +49,71 @@ func TestCostsTooMuch(t *testing.T) {
 	}
 }
 
+// TestFieldsAsTheUpstreamHasThem: a field is absent where the upstream does not
+// get it, or may get another.
+func TestFieldsAsTheUpstreamHasThem(t *testing.T) {
+	var c Compiler
+	p, err := c.Compile(`request.headers["x-tenant"] == "acme" || size(request.headers["x-tenant"]) > 100`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		header map[string][]string
+		want   bool
+	}{
+		"plain":            {map[string][]string{"X-Tenant": {"acme"}, "Connection": {"close"}}, true},
+		"hop by hop":       {map[string][]string{"X-Tenant": {"acme"}, "Connection": {"close, x-TENANT"}}, false},
+		"hop by hop, late": {map[string][]string{"X-Tenant": {"acme"}, "Connection": {"close", "x-tenant"}}, false},
+		"another spelling": {map[string][]string{"X-Tenant": {"acme"}, "X_tenant": {"evil"}}, false},
+		"a dot":            {map[string][]string{"X-Tenant": {"acme"}, "X.tenant": {"evil"}}, false},
+		"long":             {map[string][]string{"X-Tenant": {strings.Repeat("a", maxField)}}, true},
+		"too long":         {map[string][]string{"X-Tenant": {strings.Repeat("a", maxField+1)}}, false},
+		"too long in all":  {map[string][]string{"X-Tenant": {strings.Repeat("a", maxField), "b"}}, false},
+	} {
+		in := input(t)
+		in.Header = row.header
+		if holds, err := p.Holds(in); holds != row.want || holds != (err == nil) {
+			t.Errorf("%s: %v, %v", name, holds, err)
+		}
+	}
+}
+
+// TestNothingIsOverlooked: where a comparison fails, nothing that is made of it
+// holds, whatever way cel-go goes on.
+func TestNothingIsOverlooked(t *testing.T) {
+	const huge = "123456789012345678901"
+	long := strings.Repeat("x", 3000)
+	fillers := `"banned"`
+	for i := range 450 {
+		fillers = fmt.Sprintf(`"%d",`, i) + fillers
+	}
+	in := input(t)
+	in.Principal = principal(t, `{"iss":"https://as.example","a":{"id":`+huge+`},"b":{"id":`+huge+`},"l":[`+huge+`],"m":[`+huge+`],"d":{"x":[1,`+huge+`]},`+
+		`"n":1,"blocked":["`+long+`","banned"],"groups":[`+fillers+`]}`)
+	var c Compiler
+	for _, source := range []string{
+		`claims.a != claims.b`, `!(claims.a == claims.b)`, `claims.l != claims.m`, `claims.d.x != [1, 2]`,
+		`!(claims.a in [claims.b])`, `!(2 in claims.l)`, `!sets.intersects(claims.l, claims.m)`, `!sets.contains(claims.l, claims.m)`, `!sets.equivalent(claims.l, claims.m)`,
+		`!sets.intersects(claims.groups, claims.blocked)`, `claims.l + claims.m == [1, 2]`, `claims.l.all(x, x != 1)`, `claims.n == 1 && claims.a != claims.b`,
+	} {
+		p, err := c.Compile(source, nil)
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		if holds, err := p.Holds(in); holds || err == nil {
+			t.Errorf("%s: %v, %v", source, holds, err)
+		}
+	}
+	p, err := c.Compile(`claims.n == 1`, nil) // nothing of it stays
+	if err != nil {
+		t.Fatal(err)
+	}
+	if holds, err := p.Holds(in); !holds || err != nil {
+		t.Errorf("%v, %v", holds, err)
+	}
+}
+
 // What could run long with claims of ordinary size is refused before.
 func TestWouldCostTooMuch(t *testing.T) {
 	var c Compiler

@@ -42,6 +42,8 @@ func (x *examiner) visit(e ast.Expr) {
 			x.claim(s.Operand(), s.FieldName())
 		case isHeaders(s.Operand()):
 			x.header(e, s.Operand(), s.FieldName())
+		case s.FieldName() == "host" && s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "request":
+			x.program.readsHost = true
 		case isHeaders(e) && !x.named[e.ID()]:
 			x.complain(e, `wants the name of a field, like request.headers["x-tenant"]`)
 		}

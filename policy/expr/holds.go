@@ -53,6 +53,7 @@ type Program struct {
 
 	claims    []string  // those it names
 	allClaims bool      // it looks at claims in another way as well
+	readsHost bool      // it looks at request.host
 	idle      sync.Pool // of *evaluation
 }
 
@@ -62,6 +63,9 @@ func (p *Program) String() string { return p.source }
 // Claims lists the claims that the expression names. It is not ok where it may look
 // at any others.
 func (p *Program) Claims() (names []string, ok bool) { return p.claims, !p.allClaims }
+
+// ReadsHost reports whether the expression looks at the request's host.
+func (p *Program) ReadsHost() bool { return p.readsHost }
 
 // Headers lists the fields of the request that it reads, as
 // http.CanonicalHeaderKey writes them.
@@ -95,6 +99,15 @@ func (p *Program) Holds(in *Input) (bool, error) {
 	}
 	e.begin(in)
 	out, _, failed := p.plan.Eval(e)
+	// A comparison that fails inside another is no comparison that found a
+	// difference, which is what cel-go makes of it in != and in package sets.
+	switch {
+	case failed != nil:
+	case e.work < 0:
+		failed = errWork
+	case e.unsure:
+		failed = errUnsure
+	}
 	e.end()
 	p.idle.Put(e)
 	if failed != nil {
@@ -160,7 +173,8 @@ func (p *Program) failure(err error) *Failure {
 type evaluation struct {
 	program *Program
 	in      Input
-	work    int // comparisons of claims left, see charge
+	work    int  // comparisons of claims left, see charge
+	unsure  bool // a comparison could not be made
 	claims  object
 	headers map[string]string // by the names that the expression gives them, see fields
 
@@ -174,7 +188,10 @@ const (
 	perUnit = 64 // octets of a string that are compared for a unit
 )
 
-var errWork = errors.New("too many comparisons")
+var (
+	errWork   = errors.New("too many comparisons")
+	errUnsure = errors.New("a comparison that cannot be made")
+)
 
 func newEvaluation(p *Program) *evaluation {
 	e := &evaluation{program: p}
@@ -184,7 +201,7 @@ func newEvaluation(p *Program) *evaluation {
 }
 
 func (e *evaluation) begin(in *Input) {
-	e.in, e.work = *in, maxWork
+	e.in, e.work, e.unsure = *in, maxWork, false
 	e.claims.members = in.Principal.Members()
 }
 
@@ -249,8 +266,13 @@ func (e *evaluation) source() (any, bool) {
 // header is a field that an expression names.
 type header struct{ name, canonical string }
 
+// maxField is how many octets of a field an expression looks at.
+const maxField = 4 << 10
+
 // fields are those fields of the request that the expression names. Several
-// lines are one value (RFC 9110 section 5.3).
+// lines are one value (RFC 9110 section 5.3). Absent is what the upstream does not
+// get, as Connection names it, what it may read otherwise, as another spelling of
+// the name comes with it, and what is too long to be searched.
 func (e *evaluation) fields() (any, bool) {
 	if len(e.headers) > 0 {
 		return e.headers, true
@@ -259,11 +281,48 @@ func (e *evaluation) fields() (any, bool) {
 		e.headers = make(map[string]string, len(e.program.headers))
 	}
 	for _, h := range e.program.headers {
-		if lines := e.in.Header[h.canonical]; len(lines) > 0 {
-			e.headers[h.name] = strings.Join(lines, ", ")
+		lines := e.in.Header[h.canonical]
+		if len(lines) == 0 || hopByHop(e.in.Header["Connection"], h.name) || e.spelledTwice(h) {
+			continue
+		}
+		if value := strings.Join(lines, ", "); len(value) <= maxField {
+			e.headers[h.name] = value
 		}
 	}
 	return e.headers, true
+}
+
+// hopByHop tells whether the lines of Connection name a field, which ends here then
+// (RFC 9110 section 7.6.1).
+func hopByHop(connection []string, name string) bool {
+	for _, line := range connection {
+		for one := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.Trim(one, " \t"), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// spelledTwice tells whether a server that takes x_tenant for x-tenant would find
+// the field more than once.
+func (e *evaluation) spelledTwice(h header) bool {
+	for other := range e.in.Header {
+		if other != h.canonical && len(other) == len(h.name) && folded(other) == folded(h.name) {
+			return true
+		}
+	}
+	return false
+}
+
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(name))
 }
 
 func date(at time.Time) (any, bool) { return types.Timestamp{Time: at}, !at.IsZero() }

@@ -152,10 +152,16 @@ func (o *object) Equal(other ref.Val) ref.Val {
 			return types.False
 		}
 		if equal := o.of.equal(o.member(i), theirs); equal != types.True {
-			return equal
+			return o.of.sure(equal)
 		}
 	}
 	return types.True
+}
+
+// sure notes a value that is an error, where cel-go may overlook it.
+func (e *evaluation) sure(v ref.Val) ref.Val {
+	e.unsure = e.unsure || types.IsUnknownOrError(v)
+	return v
 }
 
 // equal compares two values, strings at their length.
@@ -203,7 +209,7 @@ func (l *list) decoded() traits.Lister {
 	if l.elements == nil {
 		var all []ref.Val
 		for v := range l.text.Each() {
-			all = append(all, l.of.value(v))
+			all = append(all, l.of.sure(l.of.value(v)))
 		}
 		l.elements = types.NewRefValList(types.DefaultTypeAdapter, all)
 	}
@@ -240,7 +246,7 @@ func (l *list) Contains(wanted ref.Val) ref.Val {
 			return types.WrapErr(errWork)
 		}
 		if equal := types.Equal(it.Next(), wanted); equal != types.False {
-			return equal
+			return l.of.sure(equal)
 		}
 	}
 	return types.False
@@ -257,7 +263,7 @@ func (l *list) Equal(other ref.Val) ref.Val {
 			return types.WrapErr(errWork)
 		}
 		if equal := l.of.equal(a.Next(), b.Next()); equal != types.True {
-			return equal
+			return l.of.sure(equal)
 		}
 	}
 	return types.True
@@ -285,7 +291,7 @@ func (l *list) Type() ref.Type { return types.ListType }
 func (l *list) Value() any { return l }
 
 // Equal implements ref.Val: two records are never compared.
-func (r *record) Equal(ref.Val) ref.Val { return types.NewErr("no such overload") }
+func (r *record) Equal(ref.Val) ref.Val { return r.of.sure(types.NewErr("no such overload")) }
 
 // ConvertToNative implements ref.Val, for nobody.
 func (r *record) ConvertToNative(reflect.Type) (any, error) { return nil, errNative }
