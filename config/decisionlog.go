@@ -12,7 +12,7 @@ type DecisionLog struct {
 	File    string   `yaml:"file" doc:"File that the lines are added to, made with mode 0600 where there is none and opened again at each reload; - is standard output."`
 	Share   int      `yaml:"share" default:"100" min:"1" max:"100" doc:"Of how many in a hundred requests there is a line, taken at random; default 100."`
 	Claims  []string `yaml:"claims" doc:"Claims of verified tokens to record beside those that the rules look at, by dotted path; default none."`
-	Headers []string `yaml:"headers" doc:"Request headers to record beside those that conditions look at; default none."`
+	Headers []string `yaml:"headers" doc:"Request headers to record, those that conditions look at among them if these are to be judged again; default none."`
 }
 
 // On reports whether decisions are recorded.

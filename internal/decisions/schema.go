@@ -27,7 +27,7 @@ const schema = `{
     "source": {"type": "string", "pattern": "^[0-9a-f.:]+$", "description": "The client's address, as far as trusted proxies tell."},
     "credential": {"enum": ["none", "verified", "rejected", "unseen"], "description": "verified: caller tells of it. rejected: it is not good, or nobody could judge it. unseen: nobody looked at it."},
     "caller": {"$ref": "#/$defs/caller"},
-    "headers": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "array", "items": {"type": "string"}}, "description": "Those of decision_log.headers and of conditions; an empty list where the request has none of that name."}
+    "headers": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "array", "items": {"type": "string"}}, "description": "Those of decision_log.headers; an empty list where the request has none of that name."}
   },
   "if": {"properties": {"credential": {"const": "verified"}}},
   "then": {"required": ["caller"]},
