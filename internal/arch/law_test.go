@@ -165,6 +165,7 @@ var wicketgate = law{
 		"internal/mutants":     {1500, "finding checks, giving each a switch, learning which tests reach them, and the table of what was noticed"},
 		"internal/telemetry":   {2150, "every metric and label in one place, and the log with all that may not hold the gate up"},
 		"internal/decisions":   {1050, "the line: its schema, its writer, its reader, and where it goes"},
+		"internal/lint":        {1040, "a function for each rule, its words and what it has to know of routes: paths, methods and hosts"},
 		"internal/soak":        {2950, "all that surrounds a gate, the verdicts it owes, and the table of what it gave"},
 		"internal/soak/echo":   {1400, "two kinds of client, two of upstream, each with every fault, and the judge"},
 	},

@@ -160,6 +160,34 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// TestOtherHeaders: claims_header and assertion.header name headers, too.
+func TestOtherHeaders(t *testing.T) {
+	const assertion = "assertion: {audience: orders"
+	for _, c := range []struct {
+		resource, route string
+		want            []string
+	}{
+		{"claims_header: X-Auth-Claims, claims: [a], " + assertion + ", header: X-Auth-Proof}", "headers: {X-Auth-Email: email}", nil},
+		{"claims_header: X_Claims, claims: [a]", "headers: {X-Auth-Email: email}", []string{"folded-header@forward.claims_header"}},
+		{assertion + ", header: X_Proof}", "claims_header: X-Auth-Claims, claims: [a]", []string{"folded-header@forward.assertion.header"}},
+		{"claims_header: Prefer, claims: [a], " + assertion + ", header: Origin}", "headers: {}", []string{"spoken-header@forward.claims_header", "spoken-header@forward.assertion.header"}},
+		{"headers: {}", "claims_header: If-Match, claims: [a], " + assertion + ", header: Age}", []string{"spoken-header@routes[0].forward.claims_header", "spoken-header@routes[0].forward.assertion.header"}},
+		{"claims_header: X-Auth-Claims, claims: [a]", "claims_header: x-auth-claims", []string{"header-twins@routes[0].forward.claims_header"}},
+		{assertion + "}", "assertion: {header: x-auth-assertion}", []string{"header-twins@routes[0].forward.assertion.header"}},
+		{"headers: {x-auth-assertion: a}", "headers: {X-Auth-Email: a}, " + assertion + ", header: X-Proof}", nil},
+		{assertion + "}", "assertion: {enabled: false}, headers: {x-auth-assertion: a}", []string{"header-twins@routes[0].forward.headers.x-auth-assertion"}},
+		{assertion + ", enabled: false, header: Origin}", "headers: {X-Auth-Email: a}", nil},
+		{assertion + ", header: authorization}", "assertion: {header: Authorization}", nil},
+		{assertion + "}", "assertion: {audience: others}", nil},
+		{"headers: {x-auth-assertion: a}", "headers: {X-Auth-Email: a}, " + assertion + "}", []string{"header-twins@routes[0].forward.assertion"}},
+	} {
+		got := rulesAt(t, head+"    forward: {"+c.resource+"}\n    routes:\n      - {path: /a, forward: {"+c.route+"}}\n      - {path: /b}\n")
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s and %s: got %v, want %v", c.resource, c.route, got, c.want)
+		}
+	}
+}
+
 func TestAllowances(t *testing.T) {
 	const doubtful = "{path: /hooks/payment, public: true, methods: [POST]}"
 	for name, c := range map[string]struct {

@@ -89,7 +89,8 @@ func (l *linter) unasked(look func(one route, all []route) (key, message, hint s
 			if !one.Public && !one.Optional {
 				continue
 			}
-			if key, message, hint := look(one, all); key != "" {
+			near := slices.DeleteFunc(slices.Clone(all), func(other route) bool { return !one.meets(other) })
+			if key, message, hint := look(one, near); key != "" {
 				l.doubt(one.at+"."+key, message, hint)
 			}
 		}

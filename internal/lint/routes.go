@@ -17,6 +17,7 @@ type route struct {
 	segments []string
 	pattern  string // equal for routes that take the same paths
 	asks     bool   // for more than a good token
+	rank     int    // how exactly it names the host of a view
 }
 
 // demands are the keys by which a route asks for more than a good token. That
@@ -32,7 +33,7 @@ func (l *linter) routes(path string, r *config.Resource) []route {
 		at := fmt.Sprintf("%s.routes[%d]", path, i)
 		asks := slices.ContainsFunc(demands, func(key string) bool { return l.Has(at + "." + key) })
 		segments := split(one.Path)
-		list[i] = route{one, at, i, segments, patterned(one, segments), asks && !one.Public && !one.Optional}
+		list[i] = route{one, at, i, segments, patterned(one, segments), asks && !one.Public && !one.Optional, 0}
 	}
 	return list
 }
@@ -104,29 +105,38 @@ var usual = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 // fresh stands for a segment, and for a method, that no route names.
 const fresh = "\u2026"
 
+// methods lists those that r takes, or the usual ones.
+func (r route) methods() []string {
+	if len(r.Methods) == 0 {
+		return usual
+	}
+	return r.Methods
+}
+
 // shadowed asks the compiled routes for paths that nothing but wildcards would
 // take: a route that does not get even those gets none.
 func shadowed(l *linter) {
 	l.resources(func(path string, r *config.Resource) {
+		views := l.views(path, r)
 		routes := l.routes(path, r)
-		set, depth := compiled(routes)
-		if set == nil {
-			return
-		}
 		for _, one := range routes {
-			methods := one.Methods
-			if len(methods) == 0 {
-				methods = usual
+			var winners []int
+			for _, v := range views {
+				if one.exact(v.host) >= 0 {
+					winners = append(winners, v.winners(one, one.methods())...)
+				}
 			}
-			winners := winners(set, one, methods, depth)
-			if slices.Contains(winners, one.index) {
+			if len(views) == 0 || slices.Contains(winners, one.index) {
 				continue
 			}
-			message, hint := "no request reaches this route: more specific ones take all of its paths", "remove it, or one of "
-			if slices.ContainsFunc(winners, func(i int) bool { return i >= 0 && routes[i].pattern == one.pattern }) {
+			message, hint := "no request reaches this route: more specific ones take all of its paths", "remove it, or list its methods in those"
+			if slices.ContainsFunc(winners, func(i int) bool { return routes[i].pattern == one.pattern && slices.Equal(routes[i].Hosts, one.Hosts) }) {
 				message = "no request of a usual method reaches this route: those with the same path take GET, POST, PUT, PATCH, DELETE and OPTIONS"
 			}
-			l.doubt(one.at+".path", message, hint+named(winners))
+			if len(winners) > 0 {
+				hint = "remove it, or one of " + few(winners)
+			}
+			l.doubt(one.at+".path", message, hint)
 		}
 	})
 }
@@ -149,7 +159,7 @@ func compiled(routes []route) (set *policy.Set, depth int) {
 }
 
 // winners lists the routes that govern what one would take at its widest.
-func winners(set *policy.Set, one route, methods []string, depth int) (list []int) {
+func (v view) winners(one route, methods []string) (list []int) {
 	var front strings.Builder
 	for _, segment := range one.segments {
 		if segment == "**" {
@@ -160,13 +170,9 @@ func winners(set *policy.Set, one route, methods []string, depth int) (list []in
 		}
 		front.WriteString("/" + segment)
 	}
-	host := "" // a name that no other route lists
-	if len(one.Hosts) > 0 {
-		host = strings.Replace(one.Hosts[0], "*", fresh, 1)
-	}
 	longest := 0
 	if open(one.segments) {
-		longest = depth + 1
+		longest = v.depth + 1
 	}
 	for more := range longest + 1 {
 		path := front.String() + strings.Repeat("/"+fresh, more)
@@ -174,7 +180,7 @@ func winners(set *policy.Set, one route, methods []string, depth int) (list []in
 			path = "/"
 		}
 		for _, method := range methods {
-			if i := set.Route(method, host, path).Index(); i >= 0 && !slices.Contains(list, i) {
+			if i := v.set.Route(method, v.host, path).Index(); i >= 0 && !slices.Contains(list, i) {
 				list = append(list, i)
 			}
 		}
@@ -182,9 +188,10 @@ func winners(set *policy.Set, one route, methods []string, depth int) (list []in
 	return list
 }
 
-// named lists routes, a few at most.
-func named(indexes []int) string {
+// few lists routes, each once.
+func few(indexes []int) string {
 	slices.Sort(indexes)
+	indexes = slices.Compact(indexes)
 	var list []string
 	for _, i := range indexes[:min(3, len(indexes))] {
 		list = append(list, fmt.Sprintf("routes[%d]", i))
@@ -193,31 +200,69 @@ func named(indexes []int) string {
 }
 
 // lostMethods finds paths whose route lists methods, and so refuses those that
-// a wider route would have taken.
+// a wider route would have taken, one with a wider path or of wider hosts.
 func lostMethods(l *linter) {
 	l.resources(func(path string, r *config.Resource) {
-		routes := l.routes(path, r)
-		paths := make(map[string][]route)
-		for _, one := range routes {
-			paths[one.pattern] = append(paths[one.pattern], one)
-		}
-		for _, narrow := range routes {
-			beside := paths[narrow.pattern]
-			if beside[0].index != narrow.index {
-				continue // said of the first
-			}
-			listed := listed(beside)
-			for _, wide := range routes {
-				lost := wide.lost(listed)
-				if len(listed) == 0 || len(lost) == 0 || wide.pattern == narrow.pattern || !wide.covers(narrow) {
-					continue
+		told := make(map[int]bool)
+		for _, v := range l.views(path, r) {
+			for _, narrow := range v.routes {
+				beside := v.beside(narrow)
+				if told[narrow.index] || beside[0].index != narrow.index {
+					continue // said, or of the first
 				}
-				l.doubt(narrow.at+".methods", fmt.Sprintf("refuses %s on paths that routes[%d] seems to take it for: the most specific path governs, whatever its methods", strings.Join(lost, ", "), wide.index),
-					"list it here, or add a route for it with this path")
-				break
+				for _, wide := range v.routes {
+					if lost := v.lost(beside, wide); len(lost) > 0 {
+						told[narrow.index] = true
+						l.doubtLost(v, narrow, wide, strings.Join(lost, ", "))
+						break
+					}
+				}
 			}
 		}
 	})
+}
+
+func (l *linter) doubtLost(v view, narrow, wide route, methods string) {
+	message := fmt.Sprintf("refuses %s on paths that routes[%d] seems to take it for: the most specific path governs, whatever its methods", methods, wide.index)
+	hint := "list it here, or add a route for it with this path"
+	if wide.rank < narrow.rank {
+		message = fmt.Sprintf("refuses %s at %s on paths that routes[%d] seems to take it for: the routes of a host go before those of wider ones, whatever their methods", methods, v.text, wide.index)
+		hint = "list it here, or add a route for it with that path for this host"
+	}
+	l.doubt(narrow.at+".methods", message, hint)
+}
+
+// beside lists the routes that have the paths of one, which is among them, and
+// name the host as exactly.
+func (v view) beside(one route) (list []route) {
+	for _, other := range v.routes {
+		if other.pattern == one.pattern && other.rank == one.rank {
+			list = append(list, other)
+		}
+	}
+	return list
+}
+
+// lost lists the methods that wide takes on paths that go to narrow, all with
+// the same paths, which do not. A route that takes every method names none,
+// unless all of its paths go to narrow.
+func (v view) lost(narrow []route, wide route) []string {
+	one, listed := narrow[0], listed(narrow)
+	within := wide.covers(one)
+	switch hidden := one.covers(wide); {
+	case len(listed) == 0 || wide.rank > one.rank:
+		return nil
+	case wide.rank == one.rank:
+		if !within || wide.pattern == one.pattern {
+			return nil
+		}
+		return without(wide.Methods, listed)
+	case hidden && v.governs(narrow, wide, listed):
+		return without(wide.methods(), listed)
+	case within && v.governs(narrow, one, listed) && v.governs([]route{wide}, wide, wide.methods()):
+		return without(wide.Methods, listed)
+	}
+	return nil
 }
 
 // listed gathers the methods of routes with the same paths; there are none if
@@ -232,10 +277,10 @@ func listed(routes []route) (methods []string) {
 	return methods
 }
 
-// lost lists the methods that r names and methods does not.
-func (r route) lost(methods []string) (list []string) {
-	for _, m := range r.Methods {
-		if !slices.Contains(methods, m) && !(m == "HEAD" && slices.Contains(methods, "GET")) && m != "OPTIONS" {
+// without lists the methods that are not listed.
+func without(methods, listed []string) (list []string) {
+	for _, m := range methods {
+		if !slices.Contains(listed, m) && !(m == "HEAD" && slices.Contains(listed, "GET")) && m != "OPTIONS" {
 			list = append(list, m)
 		}
 	}
@@ -260,17 +305,19 @@ func wildcard(l *linter) {
 // and cover one that does.
 func (l *linter) loose(rest bool, format, hint string) {
 	l.resources(func(path string, r *config.Resource) {
-		routes := l.routes(path, r)
-		asking := slices.DeleteFunc(slices.Clone(routes), func(one route) bool { return !one.asks })
-		for _, wide := range routes {
-			if wide.asks || wide.Public || wide.Optional || open(wide.segments) != rest {
-				continue
-			}
-			i := slices.IndexFunc(asking, func(narrow route) bool {
-				return wide.pattern != narrow.pattern && wide.covers(narrow) && wide.share(narrow)
-			})
-			if i >= 0 {
-				l.doubt(wide.at+".path", fmt.Sprintf(format, fmt.Sprintf("routes[%d]", asking[i].index)), hint)
+		told := make(map[int]bool)
+		for _, v := range l.views(path, r) {
+			for _, wide := range v.routes {
+				if told[wide.index] || wide.asks || wide.Public || wide.Optional || open(wide.segments) != rest {
+					continue
+				}
+				i := slices.IndexFunc(v.routes, func(narrow route) bool {
+					return narrow.asks && wide.rank <= narrow.rank && wide.pattern != narrow.pattern && wide.covers(narrow) && wide.share(narrow)
+				})
+				if i >= 0 && v.governs([]route{wide}, wide, wide.methods()) {
+					told[wide.index] = true
+					l.doubt(wide.at+".path", fmt.Sprintf(format, fmt.Sprintf("routes[%d]", v.routes[i].index)), hint)
+				}
 			}
 		}
 	})

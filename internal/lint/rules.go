@@ -11,9 +11,10 @@ type Rule struct {
 // rules is every rule. docs/guide/check.md has an example of each.
 var rules = []Rule{
 	{"shadowed-route", "a route that no request reaches", shadowed},
-	{"lost-methods", "a path that refuses methods which a wider route lists", lostMethods},
+	{"lost-methods", "a path that refuses methods which a wider route takes", lostMethods},
 	{"open-fallback", "a ** that asks for nothing, around routes that ask for something", fallback},
 	{"open-wildcard", "a * that asks for nothing, beside literal paths that ask for something", wildcard},
+	{"opened-by-host", "a route of a host that opens what wider hosts ask more for", openedByHost},
 	{"public-private-path", "no token needed where operators look, like /admin", privatePath},
 	{"public-everything", "no token needed for what no other route names", everything},
 	{"public-unsafe", "everybody may change something", unsafe},

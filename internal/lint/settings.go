@@ -96,30 +96,60 @@ func wideProxies(l *linter) {
 	}
 }
 
-// forwarding calls visit for each forward that the file has.
-func (l *linter) forwarding(visit func(path string, headers map[string]config.ClaimHeader)) {
+// A header is one that a forward of the file names.
+type header struct {
+	name string
+	at   string // its place: of the key in headers, else of the value
+	in   string // what has it, as routes[0].forward.headers
+}
+
+// forwarding calls visit for each header that a forward of the file names, where
+// it is written, and for that of an assertion which names none.
+func (l *linter) forwarding(visit func(h header)) {
 	l.resources(func(path string, r *config.Resource) {
-		if l.Has(path + ".forward.headers") {
-			visit(path+".forward.headers", r.Forward.Headers)
-		}
+		whole := path + ".forward"
+		l.headers(whole, r.Forward, l.Has(whole+".assertion"), visit)
 		for i, one := range r.Routes {
-			if at := fmt.Sprintf("%s.routes[%d].forward.headers", path, i); l.Has(at) {
-				visit(at, one.Forward.Headers)
-			}
+			at := fmt.Sprintf("%s.routes[%d].forward", path, i)
+			l.headers(at, one.Forward, l.Has(at+".assertion") && !l.Has(whole+".assertion"), visit)
 		}
 	})
 }
 
+func (l *linter) headers(path string, f config.Forward, asserts bool, visit func(h header)) {
+	if in := path + ".headers"; l.Has(in) {
+		for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
+			visit(header{name, config.Below(in, name), in})
+		}
+	}
+	if at := path + ".claims_header"; l.Has(at) {
+		visit(header{f.ClaimsHeader, at, at})
+	}
+	at := path + ".assertion.header"
+	if a := f.Assertion; a.On() && !a.InAuthorization() {
+		switch {
+		case l.Has(at):
+			visit(header{a.Header, at, at})
+		case asserts:
+			visit(header{a.Header, path + ".assertion", path + ".assertion"})
+		}
+	}
+}
+
+// doubtHeader is doubt about the name of h.
+func (l *linter) doubtHeader(h header, message, hint string) {
+	if h.at == h.in {
+		l.doubt(h.at, message, hint)
+		return
+	}
+	l.doubtKey(h.at, message, hint)
+}
+
 // foldedHeader finds names that servers drop or take for others.
 func foldedHeader(l *linter) {
-	l.forwarding(func(path string, headers map[string]config.ClaimHeader) {
-		for _, name := range slices.Sorted(maps.Keys(headers)) {
-			if strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") == "" {
-				continue
-			}
-			if bare := strings.Map(hyphen, name); bare != name {
-				l.doubtKey(config.Below(path, name), "is dropped by some servers, as nginx does with underscores, and by others taken for "+bare, "write "+bare)
-			}
+	l.forwarding(func(h header) {
+		if bare := strings.Map(hyphen, h.name); bare != h.name {
+			l.doubtHeader(h, "is dropped by some servers, as nginx does with underscores, and by others taken for "+bare, "write "+bare)
 		}
 	})
 }
@@ -134,17 +164,15 @@ func hyphen(r rune) rune {
 // headerTwins finds headers of several routes whose names are one to CGI, WSGI
 // and the like.
 func headerTwins(l *linter) {
-	first := make(map[string][2]string) // by folded name: the name, and where
-	l.forwarding(func(path string, headers map[string]config.ClaimHeader) {
-		for _, name := range slices.Sorted(maps.Keys(headers)) {
-			folded := strings.ToLower(strings.Map(hyphen, name))
-			other, taken := first[folded]
-			switch {
-			case !taken:
-				first[folded] = [2]string{name, path}
-			case other[0] != name:
-				l.doubtKey(config.Below(path, name), "is "+other[0]+" of "+other[1]+" by another name: some servers read both as one, others do not", "write "+other[0]+" in both")
-			}
+	first := make(map[string]header) // by folded name
+	l.forwarding(func(h header) {
+		folded := strings.ToLower(strings.Map(hyphen, h.name))
+		other, taken := first[folded]
+		switch {
+		case !taken:
+			first[folded] = h
+		case other.name != h.name:
+			l.doubtHeader(h, "is "+other.name+" of "+other.in+" by another name: some servers read both as one, others do not", "write "+other.name+" in both")
 		}
 	})
 }
@@ -161,12 +189,10 @@ var (
 
 // spokenHeader finds names that mean something else to upstreams.
 func spokenHeader(l *linter) {
-	l.forwarding(func(path string, headers map[string]config.ClaimHeader) {
-		for _, name := range slices.Sorted(maps.Keys(headers)) {
-			folded := strings.ToLower(strings.Map(hyphen, name))
-			if slices.Contains(spoken, folded) || slices.ContainsFunc(spokenPrefixes, func(p string) bool { return strings.HasPrefix(folded, p) }) {
-				l.doubtKey(config.Below(path, name), "has a meaning of its own to many upstreams, and takes the place of what the client sends there", "take another name, like X-Auth-Email")
-			}
+	l.forwarding(func(h header) {
+		folded := strings.ToLower(strings.Map(hyphen, h.name))
+		if slices.Contains(spoken, folded) || slices.ContainsFunc(spokenPrefixes, func(p string) bool { return strings.HasPrefix(folded, p) }) {
+			l.doubtHeader(h, "has a meaning of its own to many upstreams, and takes the place of what the client sends there", "take another name, like X-Auth-Email")
 		}
 	})
 }
