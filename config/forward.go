@@ -196,7 +196,7 @@ func (c *checker) reducible(path string, r *Resource) {
 	for name, h := range r.Forward.Headers {
 		names := func(route Route) bool { return len(route.Claims[h.Claim].Values()) > 0 }
 		if h.Only.Policy && !slices.ContainsFunc(r.Routes, names) {
-			c.bad(join(path+".forward.headers", name)+".only", "policy keeps nothing, as no rule in claims names "+h.Claim, "list the values, or write the rule")
+			c.bad(join(path+".forward.headers", name)+".only", "policy keeps nothing, as no rule in claims names a value of "+h.Claim, "list the values, or write the rule")
 		}
 	}
 }
@@ -227,7 +227,7 @@ func (c *checker) effective(path, route string, f Forward, rules map[string]Clai
 	for name, h := range f.Headers {
 		at := join(place("headers"), name)
 		if h.Only.Policy && len(rules[h.Claim].Values()) == 0 && strings.HasPrefix(at, route) {
-			c.bad(at+".only", "policy keeps nothing, as no rule in claims names "+h.Claim, "list the values, or write the rule")
+			c.bad(at+".only", "policy keeps nothing, as no rule in claims names a value of "+h.Claim, "list the values, or write the rule")
 		}
 	}
 }

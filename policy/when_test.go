@@ -113,7 +113,7 @@ func TestWhenComplains(t *testing.T) {
 			got = append(got, fmt.Sprintf("%d %s %d %.20s", complaint.Index, complaint.Field, complaint.Offset, complaint.Message))
 		}
 	}
-	want := "1 when 4 undefined field 'it'|1 when 24 undeclared reference|2 when 4 undefined field 'id'|3 when 0 gives dyn, and must "
+	want := "1 when 4 undefined field 'it'|1 when 24 undeclared reference|2 when 4 undefined field 'id'|3 when 0 gives a value of any"
 	if text := strings.Join(got, "|"); text != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}

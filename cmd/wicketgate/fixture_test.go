@@ -65,6 +65,7 @@ type fixture struct {
 	upstream *recordingUpstream
 	gateway  *gateway
 	log      *lockedBuffer
+	stdout   *lockedBuffer
 	config   string // the file
 }
 
@@ -72,7 +73,7 @@ type fixture struct {
 // verbs in it are as in fixtureConfig.
 func newFixture(t testing.TB, edit func(string) string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, upstream: newRecordingUpstream(t), log: &lockedBuffer{}}
+	f := &fixture{t: t, upstream: newRecordingUpstream(t), log: &lockedBuffer{}, stdout: &lockedBuffer{}}
 	f.a, f.b = startIssuer(t), startIssuer(t)
 	gate, admin := listenLoopback(t), listenLoopback(t)
 	f.address = gate.Addr().String()
@@ -90,7 +91,7 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 		t.Fatal(err)
 	}
 	f.config = path
-	a := &app{ctx: t.Context(), stdout: io.Discard, stderr: f.log, env: func(string) (string, bool) { return "", false }}
+	a := &app{ctx: t.Context(), stdout: f.stdout, stderr: f.log, env: func(string) (string, bool) { return "", false }}
 	file, err := config.Load(path, a.env)
 	if err != nil {
 		t.Fatal(err)

@@ -104,6 +104,7 @@ func (f *fixture) wantConcealed() {
 		}
 	}
 	wantConcealed(f.t, "the log", f.log.String())
+	wantConcealed(f.t, "standard output", f.stdout.String())
 	if _, err := os.Stat(f.decisions()); err == nil {
 		wantDecisions(f.t, f.decisions())
 	}

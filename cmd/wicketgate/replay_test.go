@@ -110,10 +110,7 @@ func TestReplayForetellsTheGate(t *testing.T) {
 		t.Errorf("under the same configuration: %+v, %d requests", same, n)
 	}
 
-	for _, c := range []struct {
-		name, old, changed string
-		blind              int // changes that no log can foretell: nobody looked at the token, or it was refused for itself
-	}{
+	for _, c := range []policyChange{
 		{"scopes", "methods: [GET], scopes: [read]", "methods: [GET], scopes: {any: [write, admin]}", 0},
 		{"claims", "claims: {groups: [ops], ", "claims: {groups: [admins], ", 0},
 		{"nothing asked", `, claims: {groups: [ops], "realm_access.roles": [admin], 'a\.b.c': [x]}`, "", 0},
@@ -142,17 +139,29 @@ func TestReplayForetellsTheGate(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := f.in(t)
-			if !strings.Contains(string(before), c.old) {
-				t.Fatalf("the configuration lacks %q", c.old)
-			}
-			if err := os.Rename(f.decisions(), filepath.Join(t.TempDir(), "before.jsonl")); err != nil && !os.IsNotExist(err) {
-				t.Fatal(err)
-			}
-			f.reloaded(strings.Replace(string(before), c.old, c.changed, 1))
+			f.changed(string(before), c)
 			f.requestsToReplay(key)
 			f.wantForetold(log, f.decided(n), c.blind)
 		})
 	}
+}
+
+// A policyChange is one of a configuration's text.
+type policyChange struct {
+	name, old, changed string
+	blind              int // changes that no log can foretell: nobody looked at the token, or it was refused for itself
+}
+
+// changed has the fixture take over a change, and begin its decision log anew.
+func (f *fixture) changed(before string, c policyChange) {
+	f.t.Helper()
+	if !strings.Contains(before, c.old) {
+		f.t.Fatalf("the configuration lacks %q", c.old)
+	}
+	if err := os.Rename(f.decisions(), filepath.Join(f.t.TempDir(), "before.jsonl")); err != nil && !os.IsNotExist(err) {
+		f.t.Fatal(err)
+	}
+	f.reloaded(strings.Replace(before, c.old, c.changed, 1))
 }
 
 // wantForetold compares what replay makes of an old log with what was decided

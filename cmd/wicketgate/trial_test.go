@@ -82,6 +82,43 @@ func TestCoverage(t *testing.T) {
 			"the rest", "{name: a, path: /a, clients: [x], actor: [y], authorization_details: [{type: z}]}",
 			"{request: /a, claims: {client_id: x, act: {sub: y}, authorization_details: [{type: z}]}, expect: allow}, {request: /a, claims: {}, expect: deny}", nil,
 		},
+		{
+			"networks", "{name: a, path: /a, networks: [10.0.0.0/8]}",
+			"{request: {path: /a, source: 10.1.2.3}, claims: {}, expect: allow}, {request: {path: /a, source: 10.1.2.3}, expect: deny}",
+			[]string{"a: no case is short of networks"},
+		},
+		{
+			"networks missed", "{name: a, path: /a, networks: [10.0.0.0/8]}",
+			"{request: {path: /a, source: 10.1.2.3}, claims: {}, expect: allow}, {request: {path: /a, source: 192.0.2.1}, claims: {}, expect: {reason: network}}", nil,
+		},
+		{
+			"age of the token", "{name: a, path: /a, max_token_age: 5m}",
+			"{request: /a, claims: {iat: -4m}, expect: allow}, {request: /a, claims: {exp: -1h}, expect: deny}", []string{"a: no case is short of max_token_age"},
+		},
+		{
+			"age of the token missed", "{name: a, path: /a, max_token_age: 5m}",
+			"{request: /a, claims: {iat: -4m}, expect: allow}, {request: /a, claims: {iat: -6m}, expect: {reason: token_age, error: invalid_token}}", nil,
+		},
+		{
+			"condition", "{name: a, path: '/t/{tenant}', when: claims.tenant == path.tenant}",
+			"{request: /t/x, claims: {tenant: x}, expect: allow}, {request: /t/x, expect: deny}", []string{"a: no case is short of when"},
+		},
+		{
+			"condition missed", "{name: a, path: '/t/{tenant}', when: claims.tenant == path.tenant}",
+			"{request: /t/x, claims: {tenant: x}, expect: allow}, {request: /t/y, claims: {tenant: x}, expect: {reason: when}}", nil,
+		},
+		{
+			"condition that fails", "{name: a, path: /a, when: claims.level > 2}",
+			"{request: /a, claims: {level: 3}, expect: allow}, {request: /a, claims: {}, expect: {reason: when}}", nil,
+		},
+		{
+			"hosts", "{name: a, path: /a, hosts: [x.example.com]}\n      - {name: b, path: /a}",
+			"{request: {path: /a, host: x.example.com}, claims: {}, expect: {route: a}}, {request: {path: /a, host: x.example.com}, expect: deny}", []string{"b: no case reaches it"},
+		},
+		{
+			"each host", "{name: a, path: /a, hosts: [x.example.com]}\n      - {name: b, path: /a, public: true}",
+			"{request: {path: /a, host: x.example.com}, claims: {}, expect: {route: a}}, {request: {path: /a, host: x.example.com}, expect: deny}, {request: {path: /a, host: y.example.com}, expect: {route: b, decision: anonymous}}", nil,
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			cases := "cases:\n"

@@ -175,7 +175,11 @@ func (sizes) EstimateCallCost(_, _ string, _ *cost.AstNode, _ []cost.AstNode) *c
 
 // examine refuses what the type checker lets pass.
 func (p *Program) examine() error {
-	if kind := p.checked.OutputType(); kind.Kind() != types.BoolKind {
+	kind := p.checked.OutputType()
+	if kind.Kind() == types.DynKind {
+		return &Error{Message: "gives a value of any type, and must give a bool: compare it, as claims.admin == true does"}
+	}
+	if kind.Kind() != types.BoolKind {
 		return &Error{Message: "gives " + kind.String() + ", and must give a bool, as a comparison does"}
 	}
 	x := examiner{program: p, named: make(map[int64]bool)}

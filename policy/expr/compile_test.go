@@ -29,7 +29,7 @@ func TestCompileComplains(t *testing.T) {
 		{`request.body == ''`, "7: undefined field 'body'"},
 		{`token.subject == 1`, "14: found no matching overload for '_==_' applied to '(string, int)'"},
 		{`token.binding == 'dpop'`, "14: found no matching overload"},
-		{`claims.a`, "0: gives dyn, and must give a bool"},
+		{`claims.a`, "0: gives a value of any type, and must give a bool"},
 		{`token.subject`, "0: gives string, and must give a bool"},
 		{`true`, "0: is the same for every request"},
 		{`1 + 1 == 2`, "6: is the same for every request"},
