@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -98,5 +99,25 @@ func TestShadowedByMethods(t *testing.T) {
 	const want = "no request reaches this route: more specific ones take all of its paths (remove it, or list its methods in those) [shadowed-route]\n"
 	if !slices.ContainsFunc(all.Open, func(f Finding) bool { return strings.Contains(f.String(), want) }) {
 		t.Errorf("got %v, want %s", all.Open, want)
+	}
+}
+
+// TestExactAsPolicy: the most exact route of a view is the one that governs.
+func TestExactAsPolicy(t *testing.T) {
+	text := head + "    routes:\n      - {path: /**, scopes: [a]}\n"
+	for i, host := range []string{"example.com", "*.example.com", "*.eu.example.com", "p.eu.example.com", "*.com:8443", "p.example.com:8443", "q.example.com.", "*.q.example.com"} {
+		text += fmt.Sprintf("      - {path: /**, scopes: [a], hosts: [%q, %q]}\n", host, fmt.Sprintf("*.u%d.%s", i, strings.TrimPrefix(host, "*.")))
+	}
+	f := parse(t, text)
+	l := &linter{File: f}
+	views := l.views("resources[0]", &f.Resources[0])
+	if len(views) != 17 {
+		t.Errorf("%d views, want one for each host and that of all others", len(views))
+	}
+	for _, v := range views {
+		best := slices.MaxFunc(v.routes, func(a, b route) int { return a.rank - b.rank })
+		if got := v.set.Route("GET", v.host, "/x").Index(); got != best.index {
+			t.Errorf("%s: routes[%d] governs, and routes[%d] is the most exact", v.host, got, best.index)
+		}
 	}
 }
