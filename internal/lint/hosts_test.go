@@ -46,11 +46,13 @@ func TestHosts(t *testing.T) {
 		"fallback of one host":       {[]string{"{path: /**, " + p + "}", "{path: /a, scopes: [a], " + p + "}"}, []string{"open-fallback@routes[0].path"}},
 		"fallback of all hosts":      {[]string{"{path: /**}", "{path: /a, scopes: [a], " + p + "}"}, []string{"open-fallback@routes[0].path"}},
 		"fallback that is not asked": {[]string{"{path: /**}", "{path: /a, scopes: [a], " + p + "}", "{path: /**, scopes: [b], " + p + "}"}, nil},
+		"fallback of two hosts":      {[]string{"{path: /**, hosts: [p.example.com, q.example.com]}", "{path: /a, scopes: [a], hosts: [q.example.com, p.example.com]}"}, []string{"open-fallback@routes[0].path"}},
 		"wildcard of another host":   {[]string{`{path: "/a/{x}", ` + p + "}", "{path: /a/b, scopes: [a], " + q + "}"}, nil},
 
 		"opened":               {[]string{"{path: /a/**, " + p + "}", "{path: /a/b, scopes: [a]}"}, []string{"opened-by-host@routes[0].hosts"}},
 		"opened to everybody":  {[]string{"{path: /a/**, methods: [GET], public: true, " + p + "}", "{path: /a/b, methods: [GET], scopes: [a]}"}, []string{"opened-by-host@routes[0].hosts"}},
 		"opened by a wildcard": {[]string{"{path: /a/*, " + under + "}", "{path: /a/b, scopes: [a]}"}, []string{"opened-by-host@routes[0].hosts"}},
+		"opened at two hosts":  {[]string{"{path: /a/**, hosts: [p.example.com, q.example.com]}", "{path: /a/b, scopes: [a]}"}, []string{"opened-by-host@routes[0].hosts"}},
 		"opened elsewhere":     {[]string{"{path: /a/**, " + p + "}", "{path: /a/b, scopes: [a], " + q + "}"}, nil},
 		"opened, one path":     {[]string{"{path: /a/b, " + p + "}", "{path: /a/b, scopes: [a]}"}, nil},
 		"opened, asked again":  {[]string{"{path: /a/**, " + p + "}", "{path: /a/b, scopes: [a]}", "{path: /a/b, scopes: [b], " + p + "}"}, []string{"open-fallback@routes[0].path"}},
@@ -59,6 +61,7 @@ func TestHosts(t *testing.T) {
 
 		"among those of another host": {[]string{"{path: /o/x, public: true, " + p + "}", `{path: "/o/{x}", scopes: [a], ` + q + "}"}, nil},
 		"among those of a wildcard":   {[]string{"{path: /o/x, public: true, " + p + "}", "{path: /o/y, scopes: [a], " + under + "}"}, []string{"public-among-scoped@routes[0].path"}},
+		"among those of one name":     {[]string{"{path: /o/x, public: true, " + under + "}", "{path: /o/y, scopes: [a], " + p + "}"}, []string{"public-among-scoped@routes[0].path"}},
 		"among, open elsewhere":       {[]string{"{path: /o/x, public: true, " + p + "}", "{path: /o/y, scopes: [a]}", "{path: /o/z, " + q + "}"}, []string{"public-among-scoped@routes[0].path"}},
 	} {
 		t.Run(name, func(t *testing.T) {
