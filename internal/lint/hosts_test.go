@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -45,11 +46,13 @@ func TestHosts(t *testing.T) {
 		"fallback of one host":       {[]string{"{path: /**, " + p + "}", "{path: /a, scopes: [a], " + p + "}"}, []string{"open-fallback@routes[0].path"}},
 		"fallback of all hosts":      {[]string{"{path: /**}", "{path: /a, scopes: [a], " + p + "}"}, []string{"open-fallback@routes[0].path"}},
 		"fallback that is not asked": {[]string{"{path: /**}", "{path: /a, scopes: [a], " + p + "}", "{path: /**, scopes: [b], " + p + "}"}, nil},
+		"fallback of two hosts":      {[]string{"{path: /**, hosts: [p.example.com, q.example.com]}", "{path: /a, scopes: [a], hosts: [q.example.com, p.example.com]}"}, []string{"open-fallback@routes[0].path"}},
 		"wildcard of another host":   {[]string{`{path: "/a/{x}", ` + p + "}", "{path: /a/b, scopes: [a], " + q + "}"}, nil},
 
 		"opened":               {[]string{"{path: /a/**, " + p + "}", "{path: /a/b, scopes: [a]}"}, []string{"opened-by-host@routes[0].hosts"}},
 		"opened to everybody":  {[]string{"{path: /a/**, methods: [GET], public: true, " + p + "}", "{path: /a/b, methods: [GET], scopes: [a]}"}, []string{"opened-by-host@routes[0].hosts"}},
 		"opened by a wildcard": {[]string{"{path: /a/*, " + under + "}", "{path: /a/b, scopes: [a]}"}, []string{"opened-by-host@routes[0].hosts"}},
+		"opened at two hosts":  {[]string{"{path: /a/**, hosts: [p.example.com, q.example.com]}", "{path: /a/b, scopes: [a]}"}, []string{"opened-by-host@routes[0].hosts"}},
 		"opened elsewhere":     {[]string{"{path: /a/**, " + p + "}", "{path: /a/b, scopes: [a], " + q + "}"}, nil},
 		"opened, one path":     {[]string{"{path: /a/b, " + p + "}", "{path: /a/b, scopes: [a]}"}, nil},
 		"opened, asked again":  {[]string{"{path: /a/**, " + p + "}", "{path: /a/b, scopes: [a]}", "{path: /a/b, scopes: [b], " + p + "}"}, []string{"open-fallback@routes[0].path"}},
@@ -58,6 +61,7 @@ func TestHosts(t *testing.T) {
 
 		"among those of another host": {[]string{"{path: /o/x, public: true, " + p + "}", `{path: "/o/{x}", scopes: [a], ` + q + "}"}, nil},
 		"among those of a wildcard":   {[]string{"{path: /o/x, public: true, " + p + "}", "{path: /o/y, scopes: [a], " + under + "}"}, []string{"public-among-scoped@routes[0].path"}},
+		"among those of one name":     {[]string{"{path: /o/x, public: true, " + under + "}", "{path: /o/y, scopes: [a], " + p + "}"}, []string{"public-among-scoped@routes[0].path"}},
 		"among, open elsewhere":       {[]string{"{path: /o/x, public: true, " + p + "}", "{path: /o/y, scopes: [a]}", "{path: /o/z, " + q + "}"}, []string{"public-among-scoped@routes[0].path"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,5 +102,25 @@ func TestShadowedByMethods(t *testing.T) {
 	const want = "no request reaches this route: more specific ones take all of its paths (remove it, or list its methods in those) [shadowed-route]\n"
 	if !slices.ContainsFunc(all.Open, func(f Finding) bool { return strings.Contains(f.String(), want) }) {
 		t.Errorf("got %v, want %s", all.Open, want)
+	}
+}
+
+// TestExactAsPolicy: the most exact route of a view is the one that governs.
+func TestExactAsPolicy(t *testing.T) {
+	text := head + "    routes:\n      - {path: /**, scopes: [a]}\n"
+	for i, host := range []string{"example.com", "*.example.com", "*.eu.example.com", "p.eu.example.com", "*.com:8443", "p.example.com:8443", "q.example.com.", "*.q.example.com"} {
+		text += fmt.Sprintf("      - {path: /**, scopes: [a], hosts: [%q, %q]}\n", host, fmt.Sprintf("*.u%d.%s", i, strings.TrimPrefix(host, "*.")))
+	}
+	f := parse(t, text)
+	l := &linter{File: f}
+	views := l.views("resources[0]", &f.Resources[0])
+	if len(views) != 17 {
+		t.Errorf("%d views, want one for each host and that of all others", len(views))
+	}
+	for _, v := range views {
+		best := slices.MaxFunc(v.routes, func(a, b route) int { return a.rank - b.rank })
+		if got := v.set.Route("GET", v.host, "/x").Index(); got != best.index {
+			t.Errorf("%s: routes[%d] governs, and routes[%d] is the most exact", v.host, got, best.index)
+		}
 	}
 }

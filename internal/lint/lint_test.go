@@ -174,6 +174,7 @@ func TestOtherHeaders(t *testing.T) {
 		{"headers: {}", "claims_header: If-Match, claims: [a], " + assertion + ", header: Age}", []string{"spoken-header@routes[0].forward.claims_header", "spoken-header@routes[0].forward.assertion.header"}},
 		{"claims_header: X-Auth-Claims, claims: [a]", "claims_header: x-auth-claims", []string{"header-twins@routes[0].forward.claims_header"}},
 		{assertion + "}", "assertion: {header: x-auth-assertion}", []string{"header-twins@routes[0].forward.assertion.header"}},
+		{assertion + ", header: Origin}", "assertion: {audience: others}", []string{"spoken-header@forward.assertion.header"}},
 		{"headers: {x-auth-assertion: a}", "headers: {X-Auth-Email: a}, " + assertion + ", header: X-Proof}", nil},
 		{assertion + "}", "assertion: {enabled: false}, headers: {x-auth-assertion: a}", []string{"header-twins@routes[0].forward.headers.x-auth-assertion"}},
 		{assertion + ", enabled: false, header: Origin}", "headers: {X-Auth-Email: a}", nil},

@@ -207,11 +207,12 @@ func lostMethods(l *linter) {
 		for _, v := range l.views(path, r) {
 			for _, narrow := range v.routes {
 				beside := v.beside(narrow)
-				if told[narrow.index] || beside[0].index != narrow.index {
+				listed := listed(beside)
+				if told[narrow.index] || beside[0].index != narrow.index || len(listed) == 0 {
 					continue // said, or of the first
 				}
 				for _, wide := range v.routes {
-					if lost := v.lost(beside, wide); len(lost) > 0 {
+					if lost := v.lost(beside, listed, wide); len(lost) > 0 {
 						told[narrow.index] = true
 						l.doubtLost(v, narrow, wide, strings.Join(lost, ", "))
 						break
@@ -244,13 +245,13 @@ func (v view) beside(one route) (list []route) {
 }
 
 // lost lists the methods that wide takes on paths that go to narrow, all with
-// the same paths, which do not. A route that takes every method names none,
+// the same paths and only the methods listed. A route that takes every method names none,
 // unless all of its paths go to narrow.
-func (v view) lost(narrow []route, wide route) []string {
-	one, listed := narrow[0], listed(narrow)
-	within := wide.covers(one)
-	switch hidden := one.covers(wide); {
-	case len(listed) == 0 || wide.rank > one.rank:
+func (v view) lost(narrow []route, listed []string, wide route) []string {
+	one := narrow[0]
+	within, hidden := wide.covers(one), one.covers(wide)
+	switch {
+	case wide.rank > one.rank || !within && !hidden:
 		return nil
 	case wide.rank == one.rank:
 		if !within || wide.pattern == one.pattern {
