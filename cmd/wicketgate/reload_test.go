@@ -245,10 +245,10 @@ func newDriven(t *testing.T, edit func(string) string, before func(*fixture)) *d
 	path := written(t, own.Replace(string(text)))
 	d := &driven{fixture: &fixture{
 		t: t, url: "http://" + gate.Addr().String(), admin: "http://" + admin.Addr().String(), address: gate.Addr().String(),
-		a: base.a, b: base.b, upstream: base.upstream, log: &lockedBuffer{},
+		a: base.a, b: base.b, upstream: base.upstream, log: &lockedBuffer{}, stdout: &lockedBuffer{},
 	}, signals: make(chan os.Signal, 2), ended: make(chan error, 1)}
 	a := *base.gateway.app
-	a.stderr = d.log
+	a.stdout, a.stderr = d.stdout, d.log
 	file, err := config.Load(path, a.env)
 	if err != nil {
 		t.Fatal(err)
