@@ -1,5 +1,7 @@
 package token
 
+import "strings"
+
 // A path that holds a backslash says for itself where its names end: \. is a
 // dot within a name, \\ a backslash, and every other dot is a step.
 
@@ -40,6 +42,24 @@ func cutPath(path string) (name, rest string, more bool) {
 		}
 	}
 	return path, "", false
+}
+
+// Steps lists the names on such a path.
+func Steps(path string) (steps []string) {
+	var name strings.Builder
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case c == '\\' && i+1 < len(path):
+			i++
+			name.WriteByte(path[i])
+		case c == '.':
+			steps = append(steps, name.String())
+			name.Reset()
+		default:
+			name.WriteByte(c)
+		}
+	}
+	return append(steps, name.String())
 }
 
 // isWritten reports whether name is what a path writes as written. It copies

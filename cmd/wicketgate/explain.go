@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/rehearsal"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -73,13 +73,13 @@ func (e *explainCommand) Run(a *app) error {
 	if e.Cert != "" {
 		compiled.table.Certificates = nil // it counts as if the proxy had written it
 	}
-	answer := &answerRecorder{header: http.Header{}}
+	answer := &rehearsal.Answer{Fields: http.Header{}}
 	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(a.ctx))
 	e.print(a.stdout, resource, req, told, answer)
 	if told.Reason() == token.ReasonDPoPNonce && compiled.nonces == nil {
 		fmt.Fprintln(a.stdout, "note      a running gate makes nonces that are known to it alone, so none passes here; dpop.nonce_secret_file shares them")
 	}
-	answered := told.Decision.Verdict == proxy.Answered && answer.status < http.StatusBadRequest
+	answered := told.Decision.Verdict == proxy.Answered && answer.Status < http.StatusBadRequest
 	if told.Decision.Would != nil || told.Decision.Verdict != proxy.Allowed && !answered {
 		return exitError(exitFailed)
 	}
@@ -183,7 +183,7 @@ func (e *explainCommand) target(file *config.File) (*config.Resource, *url.URL, 
 }
 
 // print tells the story: the request, each check, the answer.
-func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Request, told *proxy.Explained, answer *answerRecorder) {
+func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Request, told *proxy.Explained, answer *rehearsal.Answer) {
 	at := url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path, RawPath: req.URL.RawPath, RawQuery: told.Query} // and no user
 	fmt.Fprintf(w, "request   %s %s\nresource  %s\n", req.Method, &at, r.Name)
 	if d := told.Decision; d.Route != nil && d.Route.Matched() {
@@ -202,14 +202,14 @@ func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Reques
 		}
 		return
 	}
-	fmt.Fprintf(w, "\n%s%d %s\n", answers, answer.status, http.StatusText(answer.status))
-	for _, name := range slices.Sorted(maps.Keys(answer.header)) {
-		for _, value := range answer.header[name] {
+	fmt.Fprintf(w, "\n%s%d %s\n", answers, answer.Status, http.StatusText(answer.Status))
+	for _, name := range slices.Sorted(maps.Keys(answer.Fields)) {
+		for _, value := range answer.Fields[name] {
 			fmt.Fprintf(w, "          %s: %s\n", name, value)
 		}
 	}
-	if answer.body.Len() > 0 {
-		fmt.Fprintf(w, "          %s\n", answer.body.String())
+	if answer.Body.Len() > 0 {
+		fmt.Fprintf(w, "          %s\n", answer.Body.String())
 	}
 	if cause := told.Cause(); cause != "" {
 		fmt.Fprintf(w, "because   %s\n", cause)
@@ -260,19 +260,3 @@ func textOf(reason token.Reason) string {
 	}
 	return ""
 }
-
-// answerRecorder keeps an answer.
-type answerRecorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-// Header implements http.ResponseWriter.
-func (a *answerRecorder) Header() http.Header { return a.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (a *answerRecorder) WriteHeader(status int) { a.status = status }
-
-// Write implements http.ResponseWriter.
-func (a *answerRecorder) Write(p []byte) (int, error) { return a.body.Write(p) }

@@ -243,10 +243,10 @@ func (r *Rehearsal) play(ctx context.Context, resource *Resource, p *props) (*To
 		own.Certificates = nil // it counts as if the proxy in front had written it
 		table, req.TLS = &own, &tls.ConnectionState{PeerCertificates: []*x509.Certificate{p.certificate}}
 	}
-	answer := &answerRecorder{header: http.Header{}}
-	told := &Told{Resource: resource, URL: p.url, Header: answer.header}
+	answer := &Answer{Fields: http.Header{}}
+	told := &Told{Resource: resource, URL: p.url, Header: answer.Fields}
 	told.Explained = table.Explain(answer, resource.Listen, req.WithContext(ctx))
-	told.Status, told.Body = answer.status, answer.body.String()
+	told.Status, told.Body = answer.Status, answer.Body.String()
 	told.Judged = told.Decision
 	if would := told.Decision.Would; would != nil {
 		told.Judged, told.Reported = *would, true
@@ -293,18 +293,18 @@ func (r *Rehearsal) request(resource *Resource, p *props) (*http.Request, error)
 	return req, nil
 }
 
-// answerRecorder keeps an answer.
-type answerRecorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
+// An Answer keeps what a client would be told. Fields must not be nil.
+type Answer struct {
+	Fields http.Header
+	Status int // 0 until there is an answer
+	Body   bytes.Buffer
 }
 
 // Header implements http.ResponseWriter.
-func (a *answerRecorder) Header() http.Header { return a.header }
+func (a *Answer) Header() http.Header { return a.Fields }
 
 // WriteHeader implements http.ResponseWriter.
-func (a *answerRecorder) WriteHeader(status int) { a.status = status }
+func (a *Answer) WriteHeader(status int) { a.Status = status }
 
 // Write implements http.ResponseWriter.
-func (a *answerRecorder) Write(p []byte) (int, error) { return a.body.Write(p) }
+func (a *Answer) Write(p []byte) (int, error) { return a.Body.Write(p) }

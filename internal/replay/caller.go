@@ -119,7 +119,7 @@ func (t tree) put(path string, v json.RawMessage) {
 		t[path] = v
 		return
 	}
-	steps := steps(path)
+	steps := token.Steps(path)
 	for _, name := range steps[:len(steps)-1] {
 		below, is := t[name].(tree)
 		if !is {
@@ -129,23 +129,4 @@ func (t tree) put(path string, v json.RawMessage) {
 		t = below
 	}
 	t[steps[len(steps)-1]] = v
-}
-
-// steps are the names on a path in which \. is a dot within a name.
-func steps(path string) []string {
-	var list []string
-	var name strings.Builder
-	for i := 0; i < len(path); i++ {
-		switch {
-		case path[i] == '\\' && i+1 < len(path):
-			i++
-			name.WriteByte(path[i])
-		case path[i] == '.':
-			list = append(list, name.String())
-			name.Reset()
-		default:
-			name.WriteByte(path[i])
-		}
-	}
-	return append(list, name.String())
 }

@@ -305,7 +305,7 @@ func TestNewWantsItsOwnValidator(t *testing.T) {
 
 func TestSteps(t *testing.T) {
 	for path, want := range map[string][]string{"a": {"a"}, `a\.b.c`: {"a.b", "c"}, `a\\.b`: {`a\`, "b"}, `a\`: {`a\`}} {
-		if got := steps(path); !slices.Equal(got, want) {
+		if got := token.Steps(path); !slices.Equal(got, want) {
 			t.Errorf("%s: %q", path, got)
 		}
 	}

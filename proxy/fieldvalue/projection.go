@@ -32,7 +32,7 @@ func NewProjection(paths []string) *Projection {
 // with dots in it wins over a step.
 func ways(path string) wish {
 	if strings.IndexByte(path, '\\') >= 0 {
-		return wish{{exactSteps(path), path}}
+		return wish{{token.Steps(path), path}}
 	}
 	var list wish
 	var steps []string
@@ -55,24 +55,6 @@ func exact(steps []string) string {
 		escaped[i] = strings.ReplaceAll(s, ".", `\.`)
 	}
 	return strings.Join(escaped, ".")
-}
-
-// exactSteps splits a path that holds backslashes.
-func exactSteps(path string) (steps []string) {
-	var name strings.Builder
-	for i := 0; i < len(path); i++ {
-		switch c := path[i]; {
-		case c == '\\' && i+1 < len(path):
-			i++
-			name.WriteByte(path[i])
-		case c == '.':
-			steps = append(steps, name.String())
-			name.Reset()
-		default:
-			name.WriteByte(c)
-		}
-	}
-	return append(steps, name.String())
 }
 
 // A branch is a member of the object that is made.
