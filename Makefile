@@ -41,10 +41,11 @@ race: ## run all Go tests under the race detector (needs a C compiler)
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	.ci/fuzz.sh $(FUZZTIME)
 
-lint: ## gofmt, go vet and golangci-lint, pinned in internal/tools
+lint: ## gofmt, go vet, that every nested module resolves, and golangci-lint, pinned in internal/tools
 	@unformatted=$$(find . -name '*.go' -not -path '*/testdata/*' -not -path '*/node_modules/*' -exec gofmt -l {} +); \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	@for mod in e2e/*/go.mod; do (cd $$(dirname $$mod) && $(GO) list -deps -test ./... >/dev/null) || exit 1; done
 	$(GOLANGCI) run
 
 arch: ## check floors, doors, budgets and habits only
