@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -627,9 +628,16 @@ func rowALG06(t *testing.T) {
 }
 
 // metrics is what the admin listener says.
-func (f *fixture) metrics() string {
+// metrics is the page of metrics, of those names alone where any is given: a
+// whole page is most of what a test costs.
+func (f *fixture) metrics(names ...string) string {
 	f.t.Helper()
-	resp, err := http.Get(f.admin + "/metrics")
+	req, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, f.admin+"/metrics?"+url.Values{"name[]": names}.Encode(), nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -14,23 +15,18 @@ import (
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
-// schemaOfDecisions compiles the schema of a line.
-func schemaOfDecisions(t testing.TB) *jsonschema.Schema {
-	t.Helper()
+// schemaOfDecisions compiles the schema of a line, once for all tests.
+var schemaOfDecisions = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(decisions.Schema()))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	compiler := jsonschema.NewCompiler()
 	if err := compiler.AddResource("decision.json", document); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	compiled, err := compiler.Compile("decision.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return compiled
-}
+	return compiler.Compile("decision.json")
+})
 
 // wantDecisions holds each line of a file against the schema and the reader.
 func wantDecisions(t testing.TB, path string) (list []*decisions.Line) {
@@ -41,7 +37,11 @@ func wantDecisions(t testing.TB, path string) (list []*decisions.Line) {
 		return nil
 	}
 	wantConcealed(t, "the decision log", string(text))
-	schema, n := schemaOfDecisions(t), 0
+	schema, err := schemaOfDecisions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
 	for line := range strings.Lines(string(text)) {
 		n++
 		value, err := jsonschema.UnmarshalJSON(strings.NewReader(line))

@@ -51,10 +51,16 @@ func (d *denying) rule(members string) string {
 	return `{"iss":"` + d.a.Identifier() + `",` + members + "}\n"
 }
 
+// family is the name that a series is of.
+func family(series string) string {
+	name, _, _ := strings.Cut(series, "{")
+	return name
+}
+
 // series is a value of the metrics.
 func (f *fixture) series(name string) string {
 	f.t.Helper()
-	for line := range strings.Lines(f.metrics()) {
+	for line := range strings.Lines(f.metrics(family("wicketgate_" + name))) {
 		if value, found := strings.CutPrefix(line, "wicketgate_"+name+" "); found {
 			return strings.TrimSpace(value)
 		}

@@ -136,7 +136,7 @@ func (a *introspecting) passes(t *testing.T, raw string) {
 // count is a value of the metrics, by its series without the name's front.
 func (a *introspecting) count(series string) string {
 	a.t.Helper()
-	for line := range strings.Lines(a.metrics()) {
+	for line := range strings.Lines(a.metrics(family("wicketgate_" + series))) {
 		if value, found := strings.CutPrefix(line, "wicketgate_"+series+" "); found {
 			return strings.TrimSpace(value)
 		}

@@ -40,7 +40,7 @@ func newPair(t *testing.T, one, other []string) *pair {
 	for _, f := range []*fixture{p.fixture, p.other} {
 		f.untilReady()
 		eventually(t, "redis is connected", func() bool {
-			return strings.Contains(f.metrics(), `wicketgate_redis_connected{redis="`+p.where+`"} 1`)
+			return strings.Contains(f.metrics("wicketgate_redis_connected"), `wicketgate_redis_connected{redis="`+p.where+`"} 1`)
 		})
 	}
 	return p
@@ -49,7 +49,7 @@ func newPair(t *testing.T, one, other []string) *pair {
 func (p *pair) shared(f *fixture, result, want string) {
 	p.t.Helper()
 	eventually(p.t, result+" "+want, func() bool {
-		return strings.Contains(f.metrics(), `wicketgate_introspection_shared_requests_total{issuer="a",result="`+result+`"} `+want+"\n")
+		return strings.Contains(f.metrics("wicketgate_introspection_shared_requests_total"), `wicketgate_introspection_shared_requests_total{issuer="a",result="`+result+`"} `+want+"\n")
 	})
 }
 

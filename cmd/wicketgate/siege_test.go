@@ -50,7 +50,7 @@ func refusals(r token.Reason) string { return `wicketgate_refusals_total{reason=
 func (s *siege) counters() map[string]float64 {
 	s.t.Helper()
 	found := map[string]float64{}
-	for line := range strings.Lines(s.metrics()) {
+	for line := range strings.Lines(s.metrics(panics, "wicketgate_refusals_total")) {
 		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if series != panics && !strings.HasPrefix(series, "wicketgate_refusals_total{") {
 			continue

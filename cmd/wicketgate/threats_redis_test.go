@@ -45,7 +45,7 @@ func newRemembering(t *testing.T, more string) *remembering {
 func (m *remembering) untilConnected(want string) {
 	m.t.Helper()
 	eventually(m.t, "redis connected: "+want, func() bool {
-		return strings.Contains(m.metrics(), `wicketgate_redis_connected{redis="`+m.where+`"} `+want+"\n")
+		return strings.Contains(m.metrics("wicketgate_redis_connected"), `wicketgate_redis_connected{redis="`+m.where+`"} `+want+"\n")
 	})
 }
 
@@ -146,7 +146,7 @@ func TestTwoGatesShareProofs(t *testing.T) {
 		return strings.Replace(text, `"%[3]s"`, `"`+m.a.Identifier()+`"`, 1) + "dpop: {replay: {store: redis, redis: {addresses: [\"" + m.where + "\"], timeout: 2s}}}\n"
 	})
 	eventually(t, "the other is connected", func() bool {
-		return strings.Contains(other.metrics(), `wicketgate_redis_connected{redis="`+m.where+`"} 1`)
+		return strings.Contains(other.metrics("wicketgate_redis_connected"), `wicketgate_redis_connected{redis="`+m.where+`"} 1`)
 	})
 	used := m.good(m.key, m.raw)
 	m.passes(t, m.send(used))
