@@ -4,29 +4,41 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:-10s}
+corpus=$(go env GOCACHE)/fuzz
 
-# go test -list prints the names of a package's targets, then "ok <package> …".
-targets=$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[n++] = $1 } /^ok/ { for (i = 0; i < n; i++) print $2, names[i]; n = 0 } /^\?/ { n = 0 }')
-if [ -z "$targets" ]; then
-	echo "no fuzz target found" >&2
-	exit 1
-fi
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-count=0
-while read -r package name; do
+# Runs one target of a program that is built once for all targets of its package:
+# go test would link it anew for each.
+fuzz() {
+	local package=$1 folder=$2 name=$3
 	echo "--- $package $name ($time)"
 	# Making an interesting input smaller takes up to a minute unless told otherwise,
 	# in which nothing else is tried.
-	if ! go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 1s "$package" </dev/null 2>&1 | tee "$log"; then
-		# When time is up while a worker is busy, go test sometimes takes that for a
-		# fault of the target. A real one names its input.
-		if ! grep -qx '    context deadline exceeded' "$log" || grep -qE 'Failing input|seed#|hung or terminated|panic:' "$log"; then
+	if ! (cd "$folder" && "$scratch/fuzz.test" -test.run '^$' -test.fuzz "^$name\$" -test.fuzztime "$time" -test.fuzzminimizetime 1s \
+		-test.fuzzcachedir "$corpus/$package" </dev/null) 2>&1 | tee "$scratch/log"; then
+		# When time is up while a worker is busy, that is sometimes taken for a fault
+		# of the target. A real one names its input.
+		if ! grep -qx '    context deadline exceeded' "$scratch/log" || grep -qE 'Failing input|seed#|hung or terminated|panic:' "$scratch/log"; then
 			exit 1
 		fi
 		echo "not a fault: time was up"
 	fi
-	count=$((count + 1))
-done <<<"$targets"
+}
+
+count=0
+while read -r package folder; do
+	names=$(cd "$folder" && grep -ohE '^func Fuzz[A-Za-z0-9_]*' -- *_test.go | cut -c6- || true)
+	[ -n "$names" ] || continue
+	go test -vet=off -c -fuzz=. -o "$scratch/fuzz.test" "$package"
+	for name in $names; do
+		fuzz "$package" "$folder" "$name"
+		count=$((count + 1))
+	done
+done < <(go list -f '{{.ImportPath}} {{.Dir}}' ./...)
+if [ "$count" = 0 ]; then
+	echo "no fuzz target found" >&2
+	exit 1
+fi
 echo "$count fuzz targets, no crash"
