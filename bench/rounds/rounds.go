@@ -31,8 +31,8 @@ type Target struct {
 
 // Options of Run.
 type Options struct {
-	Rounds      int // default 5
-	Requests    int // of a case to a proxy in each round; default 4000
+	Rounds      int // default 7
+	Requests    int // of a case to a proxy in each round; default 2000
 	Connections int // default 32
 	Progress    io.Writer
 }
@@ -41,6 +41,7 @@ type Options struct {
 type Row struct {
 	Case     cases.Case
 	Target   string
+	Checked  bool            // it looked at the token
 	Costs    []time.Duration // processor time a request of the proxy's tree, by round
 	Ratios   []float64       // to the first target in the same round, by round
 	Statuses map[int]int
@@ -62,7 +63,7 @@ func median[T cmp.Ordered](list []T) T {
 // is what the others are compared with, and must take every case. Rows come by
 // case, then by target.
 func Run(ctx context.Context, o Options, list []cases.Case, targets []Target) ([]Row, error) {
-	o.Rounds, o.Requests, o.Connections = cmp.Or(o.Rounds, 5), cmp.Or(o.Requests, 4000), cmp.Or(o.Connections, 32)
+	o.Rounds, o.Requests, o.Connections = cmp.Or(o.Rounds, 7), cmp.Or(o.Requests, 2000), cmp.Or(o.Connections, 32)
 	rows := make(map[[2]string]*Row)
 	for round := range o.Rounds {
 		for _, c := range list {
@@ -88,7 +89,7 @@ func Run(ctx context.Context, o Options, list []cases.Case, targets []Target) ([
 				}
 				key := [2]string{c.ID, t.Name}
 				if rows[key] == nil {
-					rows[key] = &Row{Case: c, Target: t.Name, Statuses: make(map[int]int)}
+					rows[key] = &Row{Case: c, Target: t.Name, Checked: !t.Unchecked, Statuses: make(map[int]int)}
 				}
 				rows[key].add(row, first)
 			}
@@ -169,12 +170,16 @@ func warm(clients *load.Clients, plan load.Plan, o Options, round int, c cases.C
 
 func (t Target) plan(c cases.Case) (load.Plan, bool) {
 	p := load.Plan{Status: c.Status, Also: c.Also, Reconnect: t.Reconnect}
-	can := true
-	switch {
-	case t.Unchecked:
+	if t.Unchecked {
 		p.Status, p.Also = 200, nil
-	case t.Status != nil:
-		p.Status, p.Also, can = t.Status(c)
 	}
+	if t.Status == nil {
+		return p, true
+	}
+	var can bool
+	p.Status, p.Also, can = t.Status(c)
 	return p, can
 }
+
+// Spread is the smallest and the largest ratio of a round.
+func (r Row) Spread() (low, high float64) { return slices.Min(r.Ratios), slices.Max(r.Ratios) }
