@@ -39,6 +39,7 @@ type flags struct {
 	resource string
 	env      string
 	rate     float64
+	tokens   int
 	skip     string
 }
 
@@ -56,6 +57,7 @@ func parse() flags {
 	flag.StringVar(&f.resource, "resource-extra", "", "YAML put into the resource of this tree's gate, or @ and a file with it")
 	flag.StringVar(&f.env, "gate-env", "", "NAME=value for this tree's gate, with commas between")
 	flag.Float64Var(&f.rate, "rate", 2000, "requests a second where latency is measured")
+	flag.IntVar(&f.tokens, "tokens", 100000, "tokens that a gate holds where its memory is measured")
 	flag.Parse()
 	f.Progress = os.Stderr
 	return f
@@ -120,7 +122,7 @@ func (b *bench) measure(ctx context.Context) (tables []report.Table, err error) 
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) (report.Table, error)
-	}{{"cost", b.costs}} {
+	}{{"cost", b.costs}, {"latency", b.latencies}, {"memory", b.memories}, {"start", b.beginnings}} {
 		if slices.Contains(skip, part.name) {
 			continue
 		}

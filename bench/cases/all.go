@@ -3,6 +3,7 @@ package cases
 import (
 	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,8 +26,8 @@ func (w *World) good() ([]Case, error) {
 	opaque, errO := w.Opaque()
 	once := func(alg string) func(int) ([][]byte, error) {
 		return func(n int) ([][]byte, error) {
-			return each(n, func(int) ([]byte, error) {
-				raw, err := w.mint(alg, nil)
+			return each(n, func(i int) ([]byte, error) {
+				raw, err := w.mint(alg, map[string]any{"client_id": "client-" + strconv.Itoa(i%50)})
 				return Bearer(raw), err
 			})
 		}

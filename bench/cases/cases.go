@@ -141,6 +141,15 @@ func (w *World) mint(alg string, changes map[string]any) (string, error) {
 	return w.Issuer.Mint(devissuer.Token{Alg: alg, Claims: claims})
 }
 
+// Many makes requests with a token each, of as many clients and users as come
+// to an API that is that busy.
+func (w *World) Many(n int) ([][]byte, error) {
+	return each(n, func(i int) ([]byte, error) {
+		raw, err := w.mint("ES256", map[string]any{"client_id": "client-" + strconv.Itoa(i%50), "sub": "user-" + strconv.Itoa(i/2)})
+		return Bearer(raw), err
+	})
+}
+
 // Proof makes a fresh DPoP proof for a GET of Read with the bound token, and
 // returns both.
 func (w *World) Proof() (token, proof string, err error) {

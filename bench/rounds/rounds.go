@@ -121,7 +121,7 @@ func (r *Row) add(one *Row, first time.Duration) {
 // once is one round of a case on a target; nil: it cannot be asked that. The
 // connections are open, and have carried a request each, before the clock starts.
 func once(o Options, round int, c cases.Case, t Target, requests [][]byte) (*Row, error) {
-	plan, can := t.plan(c)
+	plan, can := t.Plan(c)
 	if !can {
 		return nil, nil
 	}
@@ -168,7 +168,8 @@ func warm(clients *load.Clients, plan load.Plan, o Options, round int, c cases.C
 	return err
 }
 
-func (t Target) plan(c cases.Case) (load.Plan, bool) {
+// Plan is how a case is sent to the target, and whether it can be.
+func (t Target) Plan(c cases.Case) (load.Plan, bool) {
 	p := load.Plan{Status: c.Status, Also: c.Also, Reconnect: t.Reconnect}
 	if t.Unchecked {
 		p.Status, p.Also = 200, nil
