@@ -3,7 +3,7 @@
 GO        ?= go
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
-# For the second half of bench: -requests, -rounds, -connections.
+# For bench-proxy: -only dpop,es256-once, -against COMMIT, -rounds, -requests, -config-extra YAML, -markdown FILE; see docs/benchmarks.md.
 BENCHFLAGS ?=
 # For mutants: -sample 1/10, -only token/jwt.go, -tests TestNew, -recheck, -list, -v.
 MUTANTFLAGS ?=
@@ -24,7 +24,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof bench e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
+.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof bench bench-proxy e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ lint: ## gofmt, go vet, that every nested module resolves, and golangci-lint, pi
 	@unformatted=$$(find . -name '*.go' -not -path '*/testdata/*' -not -path '*/node_modules/*' -exec gofmt -l {} +); \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	@for mod in e2e/*/go.mod; do (cd $$(dirname $$mod) && $(GO) list -deps -test ./... >/dev/null) || exit 1; done
+	@for mod in bench/go.mod e2e/*/go.mod; do (cd $$(dirname $$mod) && $(GO) list -deps -test ./... >/dev/null) || exit 1; done
 	$(GOLANGCI) run
 
 arch: ## check floors, doors, budgets and habits only
@@ -59,7 +59,9 @@ conformance: ## run the tests of every row of the conformance list and write doc
 
 bench: ## time decisions for BENCHTIME (1s) each, then whole requests against a bare proxy
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
-	$(GO) run ./internal/bench $(BENCHFLAGS)
+
+bench-proxy: ## measure whole gates against a bare proxy and against another commit (a module of its own; needs Linux; BENCHFLAGS)
+	cd bench && $(GO) run . $(BENCHFLAGS)
 
 e2e: ## run a real authorization server, client and upstream through the gate (needs node, nginx, haproxy, curl)
 	e2e/run.sh

@@ -82,7 +82,7 @@ var wicketgate = law{
 	},
 	// The root holds tests of the documents only; the others measure and try what is
 	// built, and the product never imports them.
-	outside: []string{"", "bench", "e2e", "internal/arch", "internal/bench", "internal/conformance", "internal/mutants", "internal/process", "internal/sbom", "internal/smuggle", "internal/soak", "internal/soak/echo", "internal/wycheproof"},
+	outside: []string{"", "bench", "e2e", "internal/arch", "internal/conformance", "internal/mutants", "internal/process", "internal/sbom", "internal/smuggle", "internal/soak", "internal/soak/echo", "internal/wycheproof"},
 	mayImport: map[string][]string{
 		"jwks":                 {"token", "internal/fetch", "internal/keep"},
 		"policy":               {"policy/expr", "token"},

@@ -1,0 +1,111 @@
+package cases
+
+import (
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wicketgate/wicketgate/bench/load"
+	"github.com/wicketgate/wicketgate/internal/devissuer"
+)
+
+// all is every case, in the order of the table. The targets are ratios to a bare
+// proxy that forwards the same requests unchecked.
+func (w *World) all() ([]Case, error) {
+	good, errG := w.good()
+	bad, errB := w.bad()
+	forged, errF := w.forgeries()
+	return append(append(good, bad...), forged...), errors.Join(errG, errB, errF)
+}
+
+func (w *World) good() ([]Case, error) {
+	rs, errR := w.mint("RS256", nil)
+	es, errE := w.mint("ES256", nil)
+	opaque, errO := w.Opaque()
+	once := func(alg string) func(int) ([][]byte, error) {
+		return func(n int) ([][]byte, error) {
+			return each(n, func(i int) ([]byte, error) {
+				raw, err := w.mint(alg, map[string]any{"client_id": "client-" + strconv.Itoa(i%50)})
+				return Bearer(raw), err
+			})
+		}
+	}
+	var errP error
+	w.pool, errP = once("ES256")(PoolSize)
+	proofs := func(n int) ([][]byte, error) {
+		return each(n, func(int) ([]byte, error) {
+			token, proof, err := w.Proof()
+			return load.Get(Host, Read, "Authorization: DPoP "+token, "DPoP: "+proof), err
+		})
+	}
+	return []Case{
+		{ID: "pass", Title: "pass-through, no check (public route)", Status: 200, requests: same(load.Get(Host, Open, "Authorization: Bearer "+es))},
+		{ID: "rs256-repeated", Title: "RS256, the same token", Status: 200, Target: Target{Ratio: 0.60}, requests: same(Bearer(rs))},
+		{ID: "es256-repeated", Title: "ES256, the same token", Status: 200, Target: Target{Ratio: 0.60}, requests: same(Bearer(es))},
+		{ID: "pool", Title: "ES256, a pool of 20,000 tokens", Status: 200, Target: Target{Ratio: 0.60}, Warm: w.pool, requests: w.fromPool},
+		{ID: "es256-once", Title: "ES256, every token once", Status: 200, Target: Target{Ratio: 1.25, Untabled: 1.7}, requests: once("ES256")},
+		{ID: "rs256-once", Title: "RS256, every token once", Status: 200, Target: Target{Ratio: 1.05, Untabled: 1.25}, requests: once("RS256")},
+		{ID: "dpop", Title: "DPoP ES256, every proof once", Status: 200, Target: Target{Ratio: 1.4, Untabled: 1.8}, requests: proofs},
+		{ID: "opaque", Title: "opaque token, answer cached", Status: 200, Target: Target{Ratio: 0.57}, Warm: [][]byte{Bearer(opaque)}, requests: same(Bearer(opaque))},
+	}, errors.Join(errR, errE, errO, errP)
+}
+
+// fromPool takes the next n of the pool, in its order: a token comes back when
+// all others have come.
+func (w *World) fromPool(n int) ([][]byte, error) {
+	out := make([][]byte, n)
+	for i := range out {
+		out[i] = w.pool[(w.turn+i)%len(w.pool)]
+	}
+	w.turn += n
+	return out, nil
+}
+
+// bad is what a look at the token refuses, without its signature.
+func (w *World) bad() ([]Case, error) {
+	past := time.Now().Add(-time.Hour).Unix()
+	expired, errE := w.mint("ES256", map[string]any{"iat": past - 300, "exp": past})
+	elsewhere, errA := w.mint("ES256", map[string]any{"aud": "https://other.example.com"})
+	unknown, errK := w.Issuer.Mint(devissuer.Token{Alg: "ES256", Header: map[string]any{"kid": "nobody-has-it"}})
+	return []Case{
+		{ID: "none", Title: "refused: no token", Status: 401, Target: Target{Ratio: 0.25}, requests: same(load.Get(Host, Read))},
+		{ID: "garbage", Title: "refused: garbage", Status: 401, Target: Target{Ratio: 0.3}, requests: same(Bearer(strings.Repeat("garbage.", 75)))},
+		{ID: "expired", Title: "refused: expired", Status: 401, Target: Target{Ratio: 0.33}, requests: same(Bearer(expired))},
+		{ID: "audience", Title: "refused: wrong audience", Status: 401, Target: Target{Ratio: 0.33}, requests: same(Bearer(elsewhere))},
+		{ID: "kid", Title: "refused: unknown kid", Status: 401, Target: Target{Ratio: 0.33}, requests: same(Bearer(unknown))},
+	}, errors.Join(errE, errA, errK)
+}
+
+// forgeries is what only the signature gives away. Those that come from ever
+// other sources stay within the budget of each.
+func (w *World) forgeries() ([]Case, error) {
+	trusted, flood := netip.MustParseAddr(TrustedAddress), netip.MustParseAddr(FloodAddress)
+	fresh := func(alg string, spread bool) func(int) ([][]byte, error) {
+		return func(n int) ([][]byte, error) {
+			tokens, err := w.Forged(alg, n)
+			out := make([][]byte, len(tokens))
+			for i, raw := range tokens {
+				if out[i] = Bearer(raw); spread {
+					w.source++
+					out[i] = Bearer(raw, elsewhere(w.source))
+				}
+			}
+			return out, err
+		}
+	}
+	again, err := w.Forged("ES256", 1)
+	if err != nil {
+		return nil, err
+	}
+	once := []int{429} // who is over its budget may be told so
+	return []Case{
+		{ID: "forged-es256", Title: "refused: bad signature ES256, ever other sources", Status: 401, Also: once, Local: trusted, requests: fresh("ES256", true),
+			Target: Target{Otherwise: "below ES256 once"}},
+		{ID: "forged-rs256", Title: "refused: bad signature RS256, ever other sources", Status: 401, Also: once, Local: trusted, requests: fresh("RS256", true),
+			Target: Target{Otherwise: "below RS256 once"}},
+		{ID: "forged-flood", Title: "refused: bad signature ES256, one source", Status: 401, Also: once, Local: flood, Target: Target{Ratio: 0.3}, requests: fresh("ES256", false)},
+		{ID: "forged-again", Title: "refused: bad signature ES256, the same token", Status: 401, Also: once, Local: flood, Target: Target{Ratio: 0.3}, requests: same(Bearer(again[0]))},
+	}, nil
+}
