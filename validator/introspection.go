@@ -51,12 +51,17 @@ func (r *Resource) learn(ctx context.Context, cred token.Credential, digest [32]
 			v, _ := seen.Lookup("client_id") // what RFC 7662 calls it, whatever JWTs of the issuer do
 			seen.ClientID, _ = v.Text()
 		}
+		if err == nil {
+			seen.introduce()
+		}
 		return seen, true, err
 	}
 	if seen, known = r.recall(digest); known {
 		return seen, true, nil
 	}
-	seen, err = r.verify(ctx, cred, now)
+	if seen, err = r.verify(ctx, cred, now); err == nil {
+		seen.introduce()
+	}
 	return seen, false, err
 }
 
