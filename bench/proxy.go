@@ -38,6 +38,7 @@ type flags struct {
 	extra    string
 	resource string
 	env      string
+	profile  string
 	rate     float64
 	tokens   int
 	skip     string
@@ -52,10 +53,11 @@ func parse() flags {
 	flag.StringVar(&f.skip, "skip", "", "parts to leave out, with commas between: cost, latency, memory, start")
 	flag.StringVar(&f.against, "against", "", "a commit whose gate is measured as well")
 	flag.StringVar(&f.program, "gate", "", "a program built already, instead of this tree's")
-	flag.StringVar(&f.markdown, "markdown", "", "a file for the same as Markdown")
+	flag.StringVar(&f.markdown, "markdown", "", "a file for the same as Markdown, put between its lines bench-proxy: begin and end if it has them")
 	flag.StringVar(&f.extra, "config-extra", "", "YAML put at the end of this tree's gate's configuration, or @ and a file with it")
 	flag.StringVar(&f.resource, "resource-extra", "", "YAML put into the resource of this tree's gate, or @ and a file with it")
 	flag.StringVar(&f.env, "gate-env", "", "NAME=value for this tree's gate, with commas between")
+	flag.StringVar(&f.profile, "cpuprofile", "", "a file for a profile of this tree's gate in the part cost; it makes the gate slower")
 	flag.Float64Var(&f.rate, "rate", 2000, "requests a second where latency is measured")
 	flag.IntVar(&f.tokens, "tokens", 100000, "tokens that a gate holds where its memory is measured")
 	flag.Parse()
@@ -81,6 +83,7 @@ type bench struct {
 	cases   []cases.Case
 	server  *upstream.Server
 	gates   []*built
+	running []*gate.Gate // this tree's first
 	targets []rounds.Target
 	closers []io.Closer
 }
@@ -106,15 +109,28 @@ func run(ctx context.Context, f flags) (err error) {
 	if err != nil {
 		return err
 	}
-	here := report.Here(b.root, strings.Join(append([]string{"make bench-proxy"}, os.Args[1:]...), " "))
 	if err := report.Text(os.Stdout, tables); err != nil || f.markdown == "" {
 		return err
 	}
-	out, err := os.Create(f.markdown)
-	if err != nil {
+	return b.write(tables)
+}
+
+// write puts the tables into a file; its name is relative to the source's root,
+// as is that of make bench-proxy.
+func (b *bench) write(tables []report.Table) error {
+	command := "make bench-proxy"
+	if len(os.Args) > 1 {
+		command += " BENCHFLAGS='" + strings.Join(os.Args[1:], " ") + "'"
+	}
+	var text strings.Builder
+	if err := report.Markdown(&text, report.Here(b.root, command), tables); err != nil {
 		return err
 	}
-	return errors.Join(report.Markdown(out, here, tables), out.Close())
+	file := b.markdown
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(b.root, file)
+	}
+	return report.Put(file, "bench-proxy", text.String())
 }
 
 func (b *bench) measure(ctx context.Context) (tables []report.Table, err error) {
@@ -136,7 +152,15 @@ func (b *bench) measure(ctx context.Context) (tables []report.Table, err error) 
 }
 
 func (b *bench) costs(ctx context.Context) (report.Table, error) {
+	own := b.running[0]
+	if b.profile != "" {
+		own.Profile()
+	}
 	rows, err := rounds.Run(ctx, b.Options, b.cases, b.targets)
+	if err == nil && b.profile != "" {
+		own.Profile()
+		err = own.SaveProfile(b.profile)
+	}
 	return report.Costs(b.Options, reference, rows), err
 }
 
@@ -166,12 +190,12 @@ func (b *bench) prepare(ctx context.Context, dir string) (err error) {
 			return err
 		}
 		b.closers = append(b.closers, p)
-		target := p.Target(kind[1])
-		if kind[0] == bare.Tuned {
-			target.Status = func(c cases.Case) (int, []int, bool) { return 200, nil, c.ID == "pass" }
-		}
-		b.targets = append(b.targets, target)
+		b.targets = append(b.targets, p.Target(kind[1]))
 	}
+	b.targets[1].Status = passes
+	b.targets = append(b.targets, rounds.Target{
+		Name: "client and upstream, without a proxy", Address: b.server.Address(), PID: os.Getpid(), Unchecked: true, Status: passes,
+	})
 	if err := b.build(ctx, dir); err != nil {
 		return err
 	}
@@ -180,11 +204,14 @@ func (b *bench) prepare(ctx context.Context, dir string) (err error) {
 		if err != nil {
 			return err
 		}
-		b.closers = append(b.closers, running)
+		b.closers, b.running = append(b.closers, running), append(b.running, running)
 		b.targets = append(b.targets, running.Target(g.name))
 	}
 	return nil
 }
+
+// passes is for what is asked one case only.
+func passes(c cases.Case) (int, []int, bool) { return 200, nil, c.ID == "pass" }
 
 // build makes the programs.
 func (b *bench) build(ctx context.Context, dir string) error {
@@ -197,8 +224,12 @@ func (b *bench) build(ctx context.Context, dir string) error {
 	if b.env != "" {
 		own.Env = strings.Split(b.env, ",")
 	}
+	compile := gate.Build
+	if b.profile != "" {
+		compile = gate.BuildProfiled
+	}
 	if b.program == "" {
-		if err := gate.Build(ctx, b.root, own.Program); err != nil {
+		if err := compile(ctx, b.root, own.Program); err != nil {
 			return err
 		}
 	}

@@ -40,9 +40,18 @@ type Case struct {
 	Also   []int      // what it may answer instead
 	Local  netip.Addr // where the clients come from; zero: anywhere
 	Target Target
+	Reason string // of the gate's refusal, in its metrics; empty: none, or one of several
 
-	Warm     [][]byte // sent to each proxy once, before the first round
 	requests func(n int) ([][]byte, error)
+	warm     func() ([][]byte, error) // nil: nothing
+}
+
+// Warm is what is sent to each proxy once, before the first round.
+func (c Case) Warm() ([][]byte, error) {
+	if c.warm == nil {
+		return nil, nil
+	}
+	return c.warm()
 }
 
 // A Target is the ratio to the bare proxy that is not to be exceeded; 0: none.
@@ -63,7 +72,7 @@ type World struct {
 
 	client *devissuer.ClientKey
 	bound  string
-	pool   [][]byte
+	pool   func() ([][]byte, error)
 	turn   int // where in the pool the next round begins
 	source int // of forged tokens, the last
 }

@@ -160,11 +160,14 @@ func warm(clients *load.Clients, plan load.Plan, o Options, round int, c cases.C
 	if _, err := clients.Run(first); err != nil {
 		return fmt.Errorf("a request without a token for %s: %w", cases.Open, err)
 	}
-	if round > 0 || len(c.Warm) == 0 {
+	if round > 0 {
 		return nil
 	}
-	plan.Requests = c.Warm
-	_, err := clients.Run(plan)
+	var err error
+	if plan.Requests, err = c.Warm(); err != nil || len(plan.Requests) == 0 {
+		return err
+	}
+	_, err = clients.Run(plan)
 	return err
 }
 
