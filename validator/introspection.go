@@ -51,17 +51,12 @@ func (r *Resource) learn(ctx context.Context, cred token.Credential, digest [32]
 			v, _ := seen.Lookup("client_id") // what RFC 7662 calls it, whatever JWTs of the issuer do
 			seen.ClientID, _ = v.Text()
 		}
-		if err == nil {
-			seen.introduce()
-		}
 		return seen, true, err
 	}
 	if seen, known = r.recall(digest); known {
 		return seen, true, nil
 	}
-	if seen, err = r.verify(ctx, cred, now); err == nil {
-		seen.introduce()
-	}
+	seen, err = r.verify(ctx, cred, now)
 	return seen, false, err
 }
 
@@ -80,7 +75,7 @@ func (r *Resource) ask(ctx context.Context, i *issuer, cred token.Credential, di
 	if err != nil {
 		return nil, err
 	}
-	seen.told = true
+	seen.told, seen.principal.Told = true, true
 	return seen, nil
 }
 

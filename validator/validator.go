@@ -407,6 +407,7 @@ func (i *issuer) read(c *token.Claims, key *jwks.Key) (*verified, error) {
 		return nil, refusal
 	}
 	seen.readStatus()
+	seen.introduce()
 	return seen, nil
 }
 
