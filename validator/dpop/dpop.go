@@ -75,7 +75,7 @@ type Verifier struct {
 	options Options
 	allowed map[string]bool // by canonical name
 	store   replay.Store
-	used    *used
+	used    *used // nil where others know more of what was used
 	keys    *jwks.ProofKeys
 }
 
@@ -98,7 +98,10 @@ func New(o Options, store replay.Store) (*Verifier, error) {
 		o.Nonces = NewNonces()
 	}
 	o.Since = o.Since.Truncate(time.Second)
-	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, used: newUsed(), keys: jwks.NewProofKeys(keysCached)}
+	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, keys: jwks.NewProofKeys(keysCached)}
+	if _, alone := store.(*replay.Memory); alone {
+		v.used = newUsed()
+	}
 	for _, alg := range o.Algorithms {
 		if !jwks.Known(alg) {
 			return nil, fmt.Errorf("unknown proof algorithm %q", alg)

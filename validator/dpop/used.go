@@ -24,11 +24,17 @@ func (u *used) at(proof string) (slot *atomic.Uint64, mark uint64) {
 }
 
 func (u *used) has(proof string) bool {
+	if u == nil {
+		return false
+	}
 	slot, mark := u.at(proof)
 	return slot.Load() == mark
 }
 
 func (u *used) add(proof string) {
+	if u == nil {
+		return
+	}
 	slot, mark := u.at(proof)
 	slot.Store(mark)
 }
