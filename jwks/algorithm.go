@@ -80,18 +80,27 @@ func lookup(alg string) *algorithm {
 
 func (a *algorithm) isRSA() bool { return a.family == pkcs1 || a.family == pss }
 
-// digest hashes the signing input; Ed25519 takes it whole.
-func (a *algorithm) digest(signed string) []byte {
+// usualInput is what a signing input hardly ever exceeds, in octets: up to there
+// it is hashed from the stack, where []byte(signed) would not be.
+const usualInput = 2 << 10
+
+// digest hashes the signing input. It is small enough to become a part of its
+// caller, on whose stack the digest stays then.
+func (a *algorithm) digest(signed string) []byte { return a.hashInto(new([sha512.Size]byte), signed) }
+
+// hashInto hashes the signing input into room. Ed25519 takes it whole.
+func (a *algorithm) hashInto(room *[sha512.Size]byte, signed string) []byte {
+	input := append(make([]byte, 0, usualInput), signed...)
 	switch a.hash {
 	case crypto.SHA256:
-		sum := sha256.Sum256([]byte(signed))
-		return sum[:]
+		sum := sha256.Sum256(input)
+		return append(room[:0], sum[:]...)
 	case crypto.SHA384:
-		sum := sha512.Sum384([]byte(signed))
-		return sum[:]
+		sum := sha512.Sum384(input)
+		return append(room[:0], sum[:]...)
 	case crypto.SHA512:
-		sum := sha512.Sum512([]byte(signed))
-		return sum[:]
+		*room = sha512.Sum512(input)
+		return room[:]
 	}
 	return []byte(signed)
 }

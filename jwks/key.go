@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"math/big"
 )
 
 // The errors of Verify. They say nothing of the key or the signature.
@@ -82,11 +81,7 @@ func (k *Key) Verify(alg, signed string, signature []byte) error {
 	case *rsa.PublicKey:
 		valid = verifyRSA(public, a, signed, signature)
 	case *ecdsa.PublicKey:
-		size := coordinateSize(public)
-		if len(signature) == 2*size {
-			r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
-			valid = ecdsa.Verify(public, a.digest(signed), r, s)
-		}
+		valid = verifyECDSA(public, a, signed, signature)
 	case ed25519.PublicKey:
 		// The length of the key was checked when it was read: a wrong one panics.
 		valid = ed25519.Verify(public, []byte(signed), signature)

@@ -134,8 +134,7 @@ func NumericDate(v Value) (date time.Time, ok bool) {
 // over a method nobody here can check would turn a bound token into a bearer
 // token; unknown members beside a known one are no harm.
 func readConfirmation(v Value) (c Confirmation, ok bool) {
-	o, ok := v.Object()
-	if !ok {
+	if len(v) == 0 || v[0] != '{' {
 		return c, false
 	}
 	c.Present = true
@@ -143,7 +142,7 @@ func readConfirmation(v Value) (c Confirmation, ok bool) {
 		name string
 		to   *string
 	}{{"jkt", &c.JKT}, {"x5t#S256", &c.X5T}} {
-		member, found := o.Get(m.name)
+		member, found := v.Member(m.name)
 		if !found {
 			continue
 		}
@@ -161,7 +160,7 @@ func isDigest(text string) bool {
 	if len(text) != 43 || strings.ContainsAny(text, "\r\n") {
 		return false
 	}
-	_, err := strictBase64.DecodeString(text)
+	_, err := strictBase64.AppendDecode(make([]byte, 0, 32), []byte(text))
 	return err == nil
 }
 
@@ -170,11 +169,14 @@ type Scopes []string
 
 // ParseScopes splits text on single spaces, and on nothing else.
 func ParseScopes(text string) Scopes {
-	var s Scopes
+	s := make(Scopes, 0, strings.Count(text, " ")+1)
 	for one := range strings.SplitSeq(text, " ") {
 		if one != "" {
 			s = append(s, one)
 		}
+	}
+	if len(s) == 0 {
+		return nil
 	}
 	return s
 }

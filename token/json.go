@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -47,18 +48,31 @@ type Object struct {
 // any of its objects (RFC 7515 section 4, RFC 7519 section 4), and within
 // MaxDepth and MaxMembers. Its cost is linear in the length of text.
 func ParseObject(text string) (*Object, error) {
-	s := scanner{text: text}
-	if len(text) == 0 || text[0] != '{' {
-		return nil, errTrailing
-	}
-	o := &Object{members: make([]Member, 0, 16)}
-	if err := s.object(1, o); err != nil {
+	o := &Object{}
+	if err := o.parse(text); err != nil {
 		return nil, err
 	}
-	if s.pos != len(text) {
-		return nil, errTrailing
-	}
 	return o, nil
+}
+
+// usualMembers is what an object hardly ever exceeds: so many are gathered on
+// the stack before they are kept in the room they need.
+const usualMembers = 32
+
+func (o *Object) parse(text string) error {
+	if len(text) == 0 || text[0] != '{' {
+		return errTrailing
+	}
+	s := scanner{text: text}
+	members, err := s.object(1, make([]Member, 0, usualMembers))
+	if err != nil {
+		return err
+	}
+	if s.pos != len(text) {
+		return errTrailing
+	}
+	o.members = slices.Clone(members)
+	return nil
 }
 
 // Get returns the value of the member called name, compared code point for
@@ -176,7 +190,7 @@ func (v Value) Elements() (elements []Value, ok bool) {
 }
 
 // scanner walks over text once. names is a stack of the names of the objects
-// that are open at pos.
+// that are open at pos, but for the one whose members are stored.
 type scanner struct {
 	text    string
 	pos     int
@@ -207,7 +221,8 @@ func (s *scanner) space() {
 func (s *scanner) value(depth int) error {
 	switch c := s.next(); c {
 	case '{':
-		return s.object(depth, nil)
+		_, err := s.object(depth, nil)
+		return err
 	case '[':
 		return s.array(depth)
 	case '"':
@@ -223,45 +238,45 @@ func (s *scanner) value(depth int) error {
 	}
 }
 
-// object scans the object at pos. The members are stored in into when it is
+// object scans the object at pos. The members are added to into when it is
 // not nil; nested objects are only checked.
-func (s *scanner) object(depth int, into *Object) error {
+func (s *scanner) object(depth int, into []Member) ([]Member, error) {
 	if depth > MaxDepth {
-		return errDepth
+		return nil, errDepth
 	}
 	base := len(s.names)
-	defer func() { s.names = s.names[:base] }()
 	s.pos++
 	s.space()
 	if s.next() == '}' {
 		s.pos++
-		return nil
+		return into, nil
 	}
 	for {
-		m, err := s.member(depth, base)
+		m, err := s.member(depth, into, base)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if into != nil {
-			into.members = append(into.members, m)
+			into = append(into, m)
 		}
 		s.space()
 		switch s.next() {
 		case '}':
 			s.pos++
-			return nil
+			s.names = s.names[:base]
+			return into, nil
 		case ',':
 			s.pos++
 			s.space()
 		default:
-			return errSyntax
+			return nil, errSyntax
 		}
 	}
 }
 
-// member scans one name and its value. base is where the names of the object
-// it belongs to begin.
-func (s *scanner) member(depth, base int) (Member, error) {
+// member scans one name and its value. The names before it in its object are
+// those of into, or where that is nil, those on the stack from base on.
+func (s *scanner) member(depth int, into []Member, base int) (Member, error) {
 	if s.members++; s.members > MaxMembers {
 		return Member{}, errMembers
 	}
@@ -273,12 +288,12 @@ func (s *scanner) member(depth, base int) (Member, error) {
 		return Member{}, err
 	}
 	name := unquote(s.text[from:s.pos])
-	for _, other := range s.names[base:] {
-		if other == name {
-			return Member{}, errDuplicate
-		}
+	if slices.ContainsFunc(into, func(m Member) bool { return m.Name == name }) || slices.Contains(s.names[base:], name) {
+		return Member{}, errDuplicate
 	}
-	s.names = append(s.names, name)
+	if into == nil {
+		s.names = append(s.names, name)
+	}
 	s.space()
 	if s.next() != ':' {
 		return Member{}, errSyntax

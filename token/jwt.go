@@ -27,7 +27,7 @@ type Unverified struct {
 	Type      string // typ in lower case without an "application/" prefix, RFC 7515 section 4.1.9
 	KeyID     string // kid, or empty
 
-	header, payload *Object
+	header, payload Object
 	signed          string
 	signature       []byte
 }
@@ -57,16 +57,16 @@ func ParseJWT(raw string, limit int) (*Unverified, error) {
 		return nil, Refuse(InvalidToken, ReasonMalformed)
 	}
 	u := &Unverified{signed: raw[:second]}
-	var err error
-	if u.header, err = decodeObject(raw[:first]); err != nil {
+	if err := u.header.decode(raw[:first]); err != nil {
 		return nil, Refuse(InvalidToken, ReasonMalformed).Because(err)
 	}
 	if err := u.readHeader(); err != nil {
 		return nil, err
 	}
-	if u.payload, err = decodeObject(raw[first+1 : second]); err != nil {
+	if err := u.payload.decode(raw[first+1 : second]); err != nil {
 		return nil, Refuse(InvalidToken, ReasonMalformed).Because(err)
 	}
+	var err error
 	if u.signature, err = strictBase64.DecodeString(raw[second+1:]); err != nil {
 		return nil, Refuse(InvalidToken, ReasonMalformed)
 	}
@@ -92,12 +92,13 @@ func dots(raw string) (first, second int, ok bool) {
 	return first, second, ok
 }
 
-func decodeObject(part string) (*Object, error) {
-	text, err := strictBase64.DecodeString(part)
+// decode parses what part is the base64url of.
+func (o *Object) decode(part string) error {
+	text, err := strictBase64.AppendDecode(make([]byte, 0, usualLength), []byte(part))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return ParseObject(string(text))
+	return o.parse(string(text))
 }
 
 func (u *Unverified) readHeader() error {
@@ -148,7 +149,7 @@ func (u *Unverified) Open(v Verifier) (*Claims, error) {
 	if err := u.Signature(v); err != nil {
 		return nil, err
 	}
-	return decodeClaims(u.payload)
+	return decodeClaims(&u.payload)
 }
 
 // lowerASCII lowers the letters of ASCII only: strings.ToLower would make some

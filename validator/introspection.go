@@ -77,7 +77,7 @@ func (r *Resource) ask(ctx context.Context, i *issuer, cred token.Credential, di
 	if err != nil {
 		return nil, err
 	}
-	seen.told = true
+	seen.told, seen.principal.Told = true, true
 	return seen, nil
 }
 

@@ -136,6 +136,8 @@ type verified struct {
 	scope    token.Scopes
 	machine  bool
 
+	principal token.Principal // of whoever passes all checks; shared by requests, never changed
+
 	session, email string // sid and email, for deny rules
 
 	told   bool      // by the issuer's answer, not by the token
@@ -258,10 +260,11 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 	if err != nil {
 		return nil, issuer, err
 	}
-	if p.Binding, p.Nonce, err = r.confirm(ctx, cred, digest, seen.Confirm, now); err != nil {
+	binding, nonce, err := r.confirm(ctx, cred, digest, seen.Confirm, now)
+	if err != nil {
 		return nil, issuer, err
 	}
-	return p, issuer, nil
+	return shown(p, binding, nonce), issuer, nil
 }
 
 // judge is all of validate that is about the token and not about its sender.
@@ -291,11 +294,13 @@ func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]
 	if err = r.checkStatus(ctx, cred, seen); err != nil {
 		return nil, nil, issuer, err
 	}
-	p = &token.Principal{Claims: seen.Claims, Scope: seen.scope, Issuer: issuer, Machine: seen.machine, Told: seen.told, Until: seen.until()}
+	p = &seen.principal
 	if seen.issuer.Introspection.JWT && !seen.told {
-		if p.Scope, err = r.confirmActive(ctx, cred, digest, seen, now); err != nil {
+		scope, err := r.confirmActive(ctx, cred, digest, seen, now)
+		if err != nil {
 			return nil, nil, issuer, err
 		}
+		p = narrowed(p, scope)
 	}
 	return p, seen, issuer, nil
 }
@@ -402,6 +407,7 @@ func (i *issuer) read(c *token.Claims, key *jwks.Key) (*verified, error) {
 		return nil, refusal
 	}
 	seen.readStatus()
+	seen.introduce()
 	return seen, nil
 }
 
