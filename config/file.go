@@ -32,6 +32,7 @@ type File struct {
 	Revocation     Revocation     `yaml:"revocation" doc:"Which tokens are refused before their end; default none."`
 	Cache          Cache          `yaml:"cache" doc:"What is remembered of verified tokens."`
 	Limits         Limits         `yaml:"limits" doc:"Bounds on one request."`
+	Verification   Verification   `yaml:"verification" doc:"What signatures that do not hold may cost."`
 	Timeouts       Timeouts       `yaml:"timeouts" doc:"How long to wait for clients and upstreams."`
 	Log            Log            `yaml:"log" doc:"What is logged, as JSON on standard error."`
 	DecisionLog    DecisionLog    `yaml:"decision_log" doc:"A line of JSON for each decision, apart from the log, for audits and for wicketgate replay; default none."`
@@ -241,7 +242,8 @@ type Replay struct {
 
 // Cache describes the memory of verified tokens.
 type Cache struct {
-	Tokens int `yaml:"tokens" default:"100000" max:"10000000" doc:"Tokens whose signature is remembered as good, everything else being judged on every request; 0 for none; default 100000."`
+	Tokens  int `yaml:"tokens" default:"100000" max:"10000000" doc:"Tokens whose signature is remembered as good, everything else being judged on every request; 0 for none; default 100000."`
+	Refused int `yaml:"refused" default:"8192" max:"1000000" doc:"Tokens whose signature is remembered to be bad, for ten seconds and as long as the issuer's keys stay the same; 0 for none; default 8192."`
 }
 
 // Limits bounds one request, and then how many there are at once.
@@ -256,6 +258,16 @@ type Limits struct {
 	MaxConnections int `yaml:"max_connections" default:"20000" min:"1" max:"1000000" doc:"Client connections at once, fewer where the process may not open so many files or have so much memory, those that wait longest for a request making room; default 20000."`
 	MaxInFlight    int `yaml:"max_inflight" default:"10000" min:"1" max:"10000000" doc:"Requests at once, open streams included, fewer where files or memory are scarce; those beyond are answered 503 unread; default 10000."`
 	Streams        int `yaml:"streams" default:"100" min:"1" max:"1000" doc:"Requests at once on one HTTP/2 connection; default 100."`
+}
+
+// Verification bounds the work that tokens and proofs make before anybody knows
+// whether they are good.
+type Verification struct {
+	Failures  int           `yaml:"failures" default:"20" max:"1000000" doc:"Tokens and proofs with a bad signature that one client address may send at once, those not yet verified being answered 429 after that; 0 for any number; default 20."`
+	PerSecond int           `yaml:"per_second" default:"10" min:"1" max:"1000000" doc:"How many of them come back to the address in a second; default 10."`
+	Sources   int           `yaml:"sources" default:"10000" min:"1" max:"1000000" doc:"Client addresses whose failures are remembered, networks of 64 bits in IPv6; default 10000."`
+	AtOnce    int           `yaml:"at_once" default:"0" max:"10000" doc:"Tokens whose signature is checked at once; 0 for half of the processors, at least one; default 0."`
+	Wait      time.Duration `yaml:"wait" default:"50ms" min:"1ms" max:"10s" doc:"How long a further one waits before the answer is 503, as a duration; default 50ms."`
 }
 
 // Timeouts bounds waits. None cuts a body or a stream that moves.

@@ -273,6 +273,18 @@ func (c *Cache) Holds(issuer string, key *Key) bool {
 	return set != nil && set.holds(key)
 }
 
+// Current is the issuer's set as it is now, or nil while there is none that may
+// be used. As long as it stays the same, so does what its keys have signed. It
+// takes no lock, asks nobody and allocates nothing.
+func (c *Cache) Current(issuer string) *Set {
+	e := c.entries.Load().byName[issuer]
+	if e == nil {
+		return nil
+	}
+	set, _, _ := e.current.Peek()
+	return set
+}
+
 // Status says how the issuers stand, in the order of Configure.
 func (c *Cache) Status() []Status {
 	t := c.entries.Load()

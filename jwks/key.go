@@ -51,6 +51,21 @@ func (k *Key) fits(a *algorithm) bool {
 	return a.curve == k.crv
 }
 
+// Measures reports whether a signature by this key with alg has so many octets.
+// Verify refuses any other length too; this tells it without any computation.
+func (k *Key) Measures(alg string, octets int) bool {
+	if !k.fits(lookup(alg)) {
+		return false
+	}
+	switch public := k.public.(type) {
+	case *rsa.PublicKey:
+		return octets == public.Size()
+	case *ecdsa.PublicKey:
+		return octets == 2*coordinateSize(public)
+	}
+	return octets == ed25519.SignatureSize
+}
+
 // Verify checks signature over the octets of signed. It returns ErrAlgorithm,
 // without looking at the signature, for any alg the key does not fit, and
 // ErrSignature when the signature is not by this key. An ECDSA signature is r

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -119,6 +120,9 @@ func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
 	}
 	if e.Code == token.MethodNotAllowed { // past the door only the metadata says so
 		w.Header().Set("Allow", metadataMethods)
+	}
+	if e.Code == token.TooManyRequests {
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.Wait.Seconds())))))
 	}
 	code := string(e.Code)
 	if e.Code == token.CredentialRequired {

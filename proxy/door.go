@@ -62,7 +62,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	ex.request = Request{
 		Request: policy.Request{Method: r.Method, Host: host, Path: path, Header: r.Header, Sender: ex},
 		RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
-		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Content: r.ContentLength != 0, Trace: ex.trace,
+		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Content: r.ContentLength != 0, Payer: ex, Trace: ex.trace,
 	}
 	ex.request.Certificate, ex.request.CertificateFault = ex.table.certificate(r, ex.trusted)
 	return nil

@@ -56,6 +56,7 @@ type Request struct {
 
 	Content bool // a body comes with it, perhaps an empty one whose length was not told
 
+	Payer token.Sender // who pays for a credential that is bad; nil where nobody knows
 	Trace *token.Trace // notes what the checks look at; nil but in explain
 	Form  string       // the body, when Sources.Body is on and it is a form that may hold a token; else empty
 }
@@ -215,6 +216,7 @@ func (g *Gate) credential(req *Request, route *policy.Route) (token.Credential, 
 	}
 	cred.Proofs, cred.Method, cred.Path, cred.Origins = req.Proofs, req.Method, req.RawPath, g.Origins
 	cred.NonceNeeded, cred.Certificate, cred.Trace = route.Nonce, req.Certificate, req.Trace
+	cred.Sender = req.Payer
 	return cred, nil
 }
 

@@ -34,6 +34,9 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 // Source implements policy.Sender.
 func (ex *exchange) Source() netip.Addr { return ex.way(ex.writer.request).Client }
 
+// Payer implements token.Sender.
+func (ex *exchange) Payer() netip.Addr { return ex.table.Trusted.Single(ex.Source()) }
+
 // isOfAnother tells whether a normalised host is that of another resource than
 // g's. An upstream of both might serve that one, for a token that is for g.
 func (t *Table) isOfAnother(host string, g *Gate) (other bool) {

@@ -3,6 +3,7 @@ package token
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -54,7 +55,14 @@ type Credential struct {
 	// of (RFC 8705 section 3.1), or empty.
 	Certificate string
 
-	Trace *Trace // notes what is looked at; nil but in explain
+	Sender Sender // nil where nobody knows
+	Trace  *Trace // notes what is looked at; nil but in explain
+}
+
+// A Sender says who pays for what a credential costs in vain: the zero Addr where
+// the address that is known stands for many clients.
+type Sender interface {
+	Payer() netip.Addr
 }
 
 // Present reports whether there is a token.

@@ -23,6 +23,7 @@ const (
 	TargetTooLong      Code = "uri_too_long"                     // the request target
 	ContentTooLarge    Code = "content_too_large"                // the request's body
 	TooEarly           Code = "too_early"                        // RFC 8470 section 5.2
+	TooManyRequests    Code = "too_many_requests"                // RFC 6585 section 4
 	WrongVersion       Code = "http_version_not_supported"       // RFC 9110 section 15.6.6
 	LoopDetected       Code = "loop_detected"                    // RFC 5842 section 7.2
 )
@@ -49,6 +50,8 @@ func (c Code) Status() int {
 		return 421
 	case TooEarly:
 		return 425
+	case TooManyRequests:
+		return 429
 	case HeaderTooLarge:
 		return 431
 	case WrongVersion:
@@ -67,7 +70,7 @@ func (c Code) OnChallenge() bool {
 	switch c {
 	case InvalidRequest, InvalidToken, InsufficientScope, InvalidDPoPProof, UseDPoPNonce, InsufficientAuthn, CredentialRequired:
 		return true
-	case Forbidden, NotFound, MethodNotAllowed, Misdirected, HeaderTooLarge, TargetTooLong, ContentTooLarge, TooEarly, WrongVersion, LoopDetected:
+	case Forbidden, NotFound, MethodNotAllowed, Misdirected, HeaderTooLarge, TargetTooLong, ContentTooLarge, TooEarly, TooManyRequests, WrongVersion, LoopDetected:
 	}
 	return false
 }
@@ -104,6 +107,8 @@ const (
 	ReasonType       Reason = "typ"
 	ReasonIssuer     Reason = "issuer"
 	ReasonUnknownKey Reason = "unknown_key"
+	ReasonFailures   Reason = "failed_verifications"
+	ReasonBusy       Reason = "verification_busy"
 	ReasonSignature  Reason = "signature"
 	ReasonClaim      Reason = "claim"
 	ReasonExpired    Reason = "expired"
@@ -196,6 +201,8 @@ var Reasons = []struct {
 	{ReasonType, "the access token's type is not accepted"},
 	{ReasonIssuer, "the access token could not be verified"},
 	{ReasonUnknownKey, "the access token could not be verified"},
+	{ReasonFailures, "too many credentials from this address could not be verified"},
+	{ReasonBusy, "too many access tokens are being verified"},
 	{ReasonSignature, "the access token could not be verified"},
 	{ReasonClaim, "the access token lacks a claim or has one of the wrong type"},
 	{ReasonExpired, "the access token has expired"},
@@ -271,6 +278,7 @@ type Error struct {
 
 	ACR    []string      // with InsufficientAuthn: what would do, the best first (RFC 9470 section 3)
 	MaxAge time.Duration // with InsufficientAuthn: how old the authentication may be; 0 for any age
+	Wait   time.Duration // with TooManyRequests: when it may be tried again
 	Nonce  string        // with UseDPoPNonce, and InvalidDPoPProof where nonces are needed: what the next proof must carry (RFC 9449 section 9)
 
 	cause error
@@ -278,6 +286,12 @@ type Error struct {
 
 // Refuse makes a refusal.
 func Refuse(code Code, reason Reason) *Error { return &Error{Code: code, Reason: reason} }
+
+// TooMany refuses a request for what its sender did before; after wait it may be
+// sent again.
+func TooMany(reason Reason, wait time.Duration) *Error {
+	return &Error{Code: TooManyRequests, Reason: reason, Wait: wait}
+}
 
 // Because returns a copy of e with its cause.
 func (e *Error) Because(cause error) *Error {

@@ -106,7 +106,7 @@ func TestCodes(t *testing.T) {
 		"use_dpop_nonce": {401, true}, "insufficient_user_authentication": {401, true}, "credential_required": {401, true},
 		"forbidden": {403, false}, "not_found": {404, false}, "method_not_allowed": {405, false}, "misdirected_request": {421, false},
 		"header_too_large": {431, false}, "uri_too_long": {414, false},
-		"content_too_large": {413, false}, "too_early": {425, false}, "http_version_not_supported": {505, false}, "loop_detected": {508, false},
+		"content_too_large": {413, false}, "too_early": {425, false}, "too_many_requests": {429, false}, "http_version_not_supported": {505, false}, "loop_detected": {508, false},
 	}
 	declared := constants(t, "error.go", "Code")
 	if len(declared) != len(want) {

@@ -134,6 +134,9 @@ func (u *Unverified) Header(name string) (Value, bool) { return u.header.Get(nam
 // early or choose the key to check with; it must never allow, label or log.
 func (u *Unverified) Untrusted(name string) (Value, bool) { return u.payload.Get(name) }
 
+// SignatureLength is the length of the signature in octets.
+func (u *Unverified) SignatureLength() int { return len(u.signature) }
+
 // Signature checks the signature over the octets as they were received.
 func (u *Unverified) Signature(v Verifier) error {
 	return v.Verify(u.Algorithm, u.signed, u.signature)

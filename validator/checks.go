@@ -201,6 +201,15 @@ func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *t
 			return refuse(token.ReasonExpired)
 		}
 	}
+	if v, found := u.Untrusted("nbf"); found {
+		begin, ok := token.NumericDate(v)
+		trace.Time(token.ReasonNotYet, begin, now)
+		if !ok {
+			return refuse(token.ReasonClaim)
+		} else if begin.Sub(now) > i.Leeway {
+			return refuse(token.ReasonNotYet)
+		}
+	}
 	// A date of issue ahead of us would make a key look newer than the set.
 	if v, found := u.Untrusted("iat"); found {
 		begin, ok := token.NumericDate(v)

@@ -56,7 +56,9 @@ func (r *Resource) learn(ctx context.Context, cred token.Credential, digest [32]
 	if seen, known = r.recall(digest); known {
 		return seen, true, nil
 	}
-	seen, err = r.verify(ctx, cred, now)
+	if seen, err = r.doubted(cred, digest, now); seen == nil && err == nil {
+		seen, err = r.verify(ctx, cred, digest, now)
+	}
 	return seen, false, err
 }
 

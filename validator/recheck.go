@@ -13,6 +13,7 @@ import (
 // shown when it was let in, and a proof is not used up. The error is that of
 // Validate.
 func (r *Resource) Recheck(ctx context.Context, cred token.Credential) error {
+	cred.Sender = nil // nobody pays for what was asked by us
 	_, _, _, err := r.judge(ctx, cred, cred.Digest(), r.now())
 	return err
 }

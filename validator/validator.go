@@ -16,10 +16,9 @@ import (
 	"strings"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/token"
+	"github.com/wicketgate/wicketgate/validator/cache"
 	"github.com/wicketgate/wicketgate/validator/revoke"
 	"github.com/wicketgate/wicketgate/validator/status"
 )
@@ -81,6 +80,7 @@ type Parts struct {
 
 	MaxLength int           // octets of a token; 0 for token.MaxLength
 	CacheSize int           // verified tokens remembered; 0 for none
+	Bounds    Bounds        // what bad tokens may cost
 	OnLookup  func(bool)    // told of each look into the cache, true for a hit; may be nil
 	OnJudged  func(*Result) // told of each judged token; may be nil
 
@@ -104,7 +104,10 @@ type Validator struct {
 	dpop     Confirmer
 	opaque   []*issuer // those that give tokens which are no JWT
 	limit    int
-	cache    *lru.Cache[[32]byte, *verified]
+	cache    *cache.Cache[*verified] // nil for none
+	doubts   *doubts                 // nil for none
+	flights  flights
+	bounds   Bounds
 	onLookup func(bool)
 	onJudged func(*Result)
 
@@ -184,11 +187,9 @@ func New(p Parts) (*Validator, error) {
 		}
 	}
 	if p.CacheSize > 0 {
-		var err error
-		if v.cache, err = lru.New[[32]byte, *verified](p.CacheSize); err != nil {
-			return nil, fmt.Errorf("verified-token cache: %w", err)
-		}
+		v.cache = cache.New[*verified](p.CacheSize, func() time.Time { return v.now() })
 	}
+	v.doubts, v.bounds, v.flights.under = newDoubts(p.Bounds.Refused), p.Bounds, make(map[[32]byte]*flight)
 	return v, nil
 }
 
@@ -278,6 +279,9 @@ func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]
 			c.note(cred.Trace, r, seen, now)
 		}
 		if refusal := c.run(r, seen, now); refusal != nil {
+			if !known {
+				r.doubts.refuse(digest, seen)
+			}
 			return nil, nil, issuer, refusal
 		}
 	}
@@ -285,7 +289,7 @@ func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]
 		return nil, nil, issuer, err
 	}
 	if !known && r.cache != nil {
-		r.cache.Add(digest, seen)
+		r.cache.Add(digest, seen, cache.Holder{Issuer: issuer, Client: seen.ClientID}, seen.until())
 	}
 	if err = r.checkStatus(ctx, cred, seen); err != nil {
 		return nil, nil, issuer, err
@@ -320,7 +324,7 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 
 // verify parses the token, finds the issuer's key and checks the signature. What the
 // token says of itself before that may refuse it, and does nothing else.
-func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.Time) (*verified, error) {
+func (r *Resource) verify(ctx context.Context, cred token.Credential, digest [32]byte, now time.Time) (*verified, error) {
 	u, err := token.ParseJWT(cred.Raw, r.limit)
 	noteForm(cred, err)
 	if err != nil {
@@ -337,11 +341,12 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 		return nil, token.Refuse(token.InvalidToken, token.ReasonIssuer)
 	}
 	if refusal := i.early(r, u, now, cred.Trace); refusal != nil {
-		return nil, r.vouchEarly(ctx, i, u, refusal)
+		return nil, r.vouchEarly(ctx, cred, i, u, refusal)
 	}
 	iat, _ := u.Untrusted("iat")
 	issued, _ := token.NumericDate(iat)
 	cred.Trace.Text(token.ReasonUnknownKey, u.KeyID)
+	set := r.keys.Current(i.Keys) // before keys are taken from it: what is found out is not of a later one
 	keys, err := r.keys.Keys(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), issued)
 	if errors.Is(err, jwks.ErrNoKey) {
 		return nil, token.Refuse(token.InvalidToken, token.ReasonUnknownKey)
@@ -350,11 +355,9 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 		return nil, err
 	}
 	cred.Trace.Text(token.ReasonSignature, u.Algorithm)
-	seen, err := i.open(u, keys)
-	if refusal, refused := errors.AsType[*token.Error](err); refused && refusal.Reason == token.ReasonSignature {
-		if others := r.keys.Reissued(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), keys); len(others) > 0 {
-			seen, err = i.open(u, others)
-		}
+	seen, err := r.signed(ctx, cred, digest, &question{i, u, keys, set})
+	if refusal, told := aboutToken(err); told {
+		r.doubts.forge(digest, forgery{refusal, r, i, set, i.refusedUntil(u, now)})
 	}
 	return seen, i.vouchOpened(err)
 }
@@ -370,19 +373,16 @@ func noteForm(cred token.Credential, err error) {
 	cred.Trace.Text(token.ReasonMalformed, form)
 }
 
-// open tries the keys that fit. There is more than one only where a token
-// names no key or a set names one twice.
-func (i *issuer) open(u *token.Unverified, keys []*jwks.Key) (*verified, error) {
-	for _, key := range keys {
-		claims, err := u.Open(key)
-		if _, refused := errors.AsType[*token.Error](err); refused {
-			return nil, err
-		}
-		if err == nil {
-			return i.read(claims, key)
+// refusedUntil is when what is wrong with u beside its signature may be another
+// thing than now.
+func (i *issuer) refusedUntil(u *token.Unverified, now time.Time) time.Time {
+	until := now.Add(refusedFor)
+	if v, found := u.Untrusted("exp"); found {
+		if end, ok := token.NumericDate(v); ok && end.Add(i.Leeway).Before(until) {
+			return end.Add(i.Leeway)
 		}
 	}
-	return nil, token.Refuse(token.InvalidToken, token.ReasonSignature)
+	return until
 }
 
 // read decodes the claims whose name or form depends on the issuer.
@@ -475,6 +475,7 @@ func (v *Validator) Forget() {
 	if v.cache != nil {
 		v.cache.Purge()
 	}
+	v.doubts.purge()
 }
 
 // wanted is the audiences of which a token of i must name one.

@@ -21,7 +21,7 @@ func (v *Validator) vouched(issuer string, err error) error {
 // vouchEarly finds out whether the token that early refuses is the issuer's at all,
 // for those who treat its refusals in another way. Of a token with an algorithm that
 // is not accepted nobody can tell. The answer stays the refusal.
-func (r *Resource) vouchEarly(ctx context.Context, i *issuer, u *token.Unverified, refusal *token.Error) error {
+func (r *Resource) vouchEarly(ctx context.Context, cred token.Credential, i *issuer, u *token.Unverified, refusal *token.Error) error {
 	if !i.Vouch || refusal.Reason == token.ReasonAlgorithm {
 		return refusal
 	}
@@ -30,10 +30,9 @@ func (r *Resource) vouchEarly(ctx context.Context, i *issuer, u *token.Unverifie
 	if err != nil {
 		return refusal
 	}
-	for _, key := range keys {
-		if u.Signature(key) == nil {
-			return &token.Vouched{Issuer: i.Name, Err: refusal}
-		}
+	_, err = r.try(ctx, cred, &question{issuer: i, token: u}, keys)
+	if told, is := aboutToken(err); err == nil || is && told.Reason != token.ReasonSignature {
+		return &token.Vouched{Issuer: i.Name, Err: refusal}
 	}
 	return refusal
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/validator"
+	"github.com/wicketgate/wicketgate/validator/budget"
 )
 
 // fit lowers the limits of a file to what the process can hold: it may open so
@@ -35,6 +37,17 @@ func fit(c *config.File, log *zap.Logger) bound.Room {
 		}
 	}
 	return room
+}
+
+// boundsOf are what bad tokens and proofs may cost. They begin anew with each
+// configuration.
+func boundsOf(c *config.File) validator.Bounds {
+	o := c.Verification
+	return validator.Bounds{
+		Refused:  c.Cache.Refused,
+		Failures: budget.NewSources(budget.Options{Burst: o.Failures, PerSecond: float64(o.PerSecond), Count: o.Sources}),
+		Gate:     budget.NewGate(o.AtOnce, o.Wait),
+	}
 }
 
 // streamLimits bounds what an HTTP/2 client can make the gate hold: so many

@@ -100,7 +100,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 	var problems []error
 	parts := validator.Parts{
 		Keys: s.keys, Introspector: s.answers, Statuses: s.statuses, CacheSize: c.Cache.Tokens, MaxLength: int(c.Limits.Token),
-		Denials: s.denials.Rules(),
+		Denials: s.denials.Rules(), Bounds: boundsOf(c),
 	}
 	for i, issuer := range c.Issuers {
 		p.issuers = append(p.issuers, issuer.Name)
@@ -136,10 +136,11 @@ func build(c *config.File, s *stores) (*plan, error) {
 	proofs := dpop.Options{
 		Nonces: s.nonces, Horizon: s.horizon,
 		MaxAge: c.DPoP.MaxAge, Future: c.DPoP.Future,
-		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.beginning(c),
+		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.beginning(c), Failures: parts.Bounds.Failures,
 	}
 	if s.metrics != nil {
 		proofs.OnSkew, parts.OnLookup, parts.OnJudged = s.metrics.ProofSkew, s.metrics.TokenLookup, s.metrics.Judged
+		proofs.OnSignature, parts.Bounds.OnSignature, parts.Bounds.OnRefused = s.metrics.ProofSignature, s.metrics.TokenSignature, s.metrics.RefusedByMemory
 	}
 	confirmer, err := dpop.New(proofs, s.proofs)
 	if err != nil {

@@ -31,6 +31,8 @@ var rules = map[token.Reason]rule{
 	token.ReasonType:       {"type", "RFC 9068 section 4", "issuers[].profile"},
 	token.ReasonIssuer:     {"issuer", "RFC 9068 section 4", "issuers[].issuer"},
 	token.ReasonUnknownKey: {"key", "RFC 7515 section 4.1.4", "issuers[].jwks_uri, issuers[].refetch_interval"},
+	token.ReasonFailures:   {"failures of the sender", "RFC 6585 section 4", "verification.failures, trusted_proxies"},
+	token.ReasonBusy:       {"verifications at once", "", "verification.at_once, verification.wait"},
 	token.ReasonSignature:  {"signature", "RFC 7515 section 5.2", ""},
 	token.ReasonClaim:      {"required claims", "RFC 9068 section 2.2", "issuers[].profile"},
 	token.ReasonExpired:    {"expiry", "RFC 7519 section 4.1.4", "issuers[].leeway"},

@@ -226,6 +226,7 @@ func denied(t *testing.T) string {
 // take the same way.
 var unreached = []token.Reason{
 	token.ReasonKeysUnavailable, // TestReportOnlyOutlastsOutages
+	token.ReasonFailures, token.ReasonBusy,
 	token.ReasonInactive, token.ReasonStatusReference, token.ReasonStatusRevoked, token.ReasonReplayUnavailable,
 	token.ReasonIntrospectionUnavailable, token.ReasonStatusUnavailable, token.ReasonRevocationUnavailable, token.ReasonInternal,
 }

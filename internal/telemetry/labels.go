@@ -147,10 +147,10 @@ var (
 	earlyReasons = []token.Reason{
 		token.ReasonTooLong, token.ReasonMalformed, token.ReasonCritical, token.ReasonAlgorithm, token.ReasonType,
 		token.ReasonIssuer, token.ReasonUnknownKey, token.ReasonSignature, token.ReasonClaim, token.ReasonExpired,
-		token.ReasonIssuedAt, token.ReasonAudience, token.ReasonConfirmation, token.ReasonKeysUnavailable, token.ReasonInternal,
+		token.ReasonIssuedAt, token.ReasonNotYet, token.ReasonAudience, token.ReasonConfirmation, token.ReasonKeysUnavailable, token.ReasonInternal,
 	}
 	lateReasons = []token.Reason{
-		token.ReasonClaim, token.ReasonKind, token.ReasonExpired, token.ReasonNotYet, token.ReasonIssuedAt,
+		token.ReasonClaim, token.ReasonKind, token.ReasonExpired, token.ReasonIssuedAt,
 		token.ReasonLifetime, token.ReasonAudience, token.ReasonMTLSBinding, token.ReasonDPoPBinding,
 		token.ReasonInactive, token.ReasonIntrospectionUnavailable,
 		token.ReasonRevoked, token.ReasonRevocationUnavailable, token.ReasonStatusReference, token.ReasonStatusRevoked, token.ReasonStatusUnavailable,

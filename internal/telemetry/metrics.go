@@ -32,6 +32,7 @@ type metrics struct {
 	validationDuration map[string]prometheus.Observer // by kind
 	cacheHits          prometheus.Counter
 	cacheMisses        prometheus.Counter
+	signatures         signatureCounters
 	skew               prometheus.Histogram
 	storeErrors        prometheus.Counter
 	sharedErrors       prometheus.Counter
@@ -172,6 +173,7 @@ func (m *metrics) makeValidations(f promauto.Factory) {
 	lookups := f.NewCounterVec(counter("token_cache_requests_total",
 		"Looks into the cache of verified tokens."), []string{"result"})
 	m.cacheHits, m.cacheMisses = lookups.WithLabelValues("hit"), lookups.WithLabelValues("miss")
+	m.signatures = makeSignatures(f)
 	m.skew = f.NewHistogram(histogram("dpop_clock_skew_seconds",
 		"iat of accepted DPoP proofs less the gate's time.",
 		-60, -30, -10, -5, -2, -1, 0, 1, 2, 5, 10, 30))

@@ -36,6 +36,24 @@ func (r *Rules) Trusts(address netip.Addr) bool {
 	return false
 }
 
+// Single is client where it may be held to what it did before, else the zero Addr:
+// what a trusted server did not tell the client of, and what came from this very
+// host, may be from anybody. So may what comes from a private network as long as
+// nobody is trusted: servers in front are there, and they were not named.
+func (r *Rules) Single(client netip.Addr) netip.Addr {
+	client = client.Unmap().WithZone("")
+	switch {
+	case !client.IsValid(), client.IsLoopback(), client.IsUnspecified(), r.Trusts(client):
+		return netip.Addr{}
+	case len(r.Trusted) == 0 && (client.IsPrivate() || client.IsLinkLocalUnicast() || shared.Contains(client)):
+		return netip.Addr{}
+	}
+	return client
+}
+
+// shared is the address space of carriers and of clouds within (RFC 6598).
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
 // A Hop is one end of a connection on a request's way.
 type Hop struct {
 	Addr netip.Addr // the zero Addr where it is not told

@@ -17,6 +17,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/token"
+	"github.com/wicketgate/wicketgate/validator/budget"
 	"github.com/wicketgate/wicketgate/validator/replay"
 )
 
@@ -58,6 +59,12 @@ type Options struct {
 	// one that no other Verifier shares.
 	Nonces *Nonces
 
+	// Failures is how many proofs whose signature does not hold one address may send
+	// for one key; nil for any number.
+	Failures *budget.Sources
+
+	OnSignature func(held bool) // told of each signature that was checked; may be nil
+
 	// OnSkew is told iat less now of each proof that held; may be nil.
 	OnSkew func(time.Duration)
 }
@@ -68,6 +75,7 @@ type Verifier struct {
 	options Options
 	allowed map[string]bool // by canonical name
 	store   replay.Store
+	used    *used // nil where others know more of what was used
 	keys    *jwks.ProofKeys
 }
 
@@ -91,6 +99,9 @@ func New(o Options, store replay.Store) (*Verifier, error) {
 	}
 	o.Since = o.Since.Truncate(time.Second)
 	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, keys: jwks.NewProofKeys(keysCached)}
+	if _, alone := store.(*replay.Memory); alone {
+		v.used = newUsed()
+	}
 	for _, alg := range o.Algorithms {
 		if !jwks.Known(alg) {
 			return nil, fmt.Errorf("unknown proof algorithm %q", alg)
@@ -154,9 +165,8 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if err != nil {
 		return "", err
 	}
-	cred.Trace.Text(token.ReasonDPoPSignature, proof.Algorithm)
-	if err := proof.Signature(key); err != nil {
-		return "", refuse(token.ReasonDPoPSignature).Because(err)
+	if err := v.signed(cred, proof, key, jkt); err != nil {
+		return "", err
 	}
 	ttl := said.issued.Add(v.options.MaxAge).Sub(now) + time.Second
 	cred.Trace.Text(token.ReasonDPoPReplay, said.id)
@@ -167,6 +177,7 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if !first {
 		return "", refuse(token.ReasonDPoPReplay)
 	}
+	v.used.add(cred.Proofs[0])
 	v.options.Horizon.took(jkt, said.issued)
 	if v.options.OnSkew != nil {
 		v.options.OnSkew(said.issued.Sub(now))
@@ -175,6 +186,34 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 		next = v.options.Nonces.At(now)
 	}
 	return next, nil
+}
+
+// signed checks the signature of a proof, where nothing cheaper refuses it: that it
+// was used before, its length, and what its sender did with this key before.
+func (v *Verifier) signed(cred token.Credential, proof *token.Unverified, key *jwks.Key, jkt string) error {
+	if cred.Trace == nil && v.used.has(cred.Proofs[0]) {
+		return refuse(token.ReasonDPoPReplay)
+	}
+	cred.Trace.Text(token.ReasonDPoPSignature, proof.Algorithm)
+	if !key.Measures(proof.Algorithm, proof.SignatureLength()) {
+		return refuse(token.ReasonDPoPSignature).Because(jwks.ErrSignature)
+	}
+	source := budget.Source{}
+	if cred.Sender != nil {
+		source = v.options.Failures.Of(cred.Sender.Payer(), jkt)
+	}
+	if wait := v.options.Failures.Wait(source); wait > 0 {
+		return token.TooMany(token.ReasonFailures, wait)
+	}
+	err := proof.Signature(key)
+	if v.options.OnSignature != nil {
+		v.options.OnSignature(err == nil)
+	}
+	if err != nil {
+		v.options.Failures.Charge(source)
+		return refuse(token.ReasonDPoPSignature).Because(err)
+	}
+	return nil
 }
 
 // reachableAgain is when a client may ask again while the store is out of
