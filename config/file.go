@@ -241,7 +241,8 @@ type Replay struct {
 
 // Cache describes the memory of verified tokens.
 type Cache struct {
-	Tokens int `yaml:"tokens" default:"100000" max:"10000000" doc:"Tokens whose signature is remembered as good, everything else being judged on every request; 0 for none; default 100000."`
+	Tokens    int  `yaml:"tokens" default:"100000" max:"10000000" doc:"Tokens whose signature is remembered as good, everything else being judged on every request; 0 for none; default 100000."`
+	KeyTables bool `yaml:"key_tables" default:"true" doc:"Checks signatures by keys that are seen again with what was computed of these before, and holds a sample to the standard library; default true, and off where FIPS 140-3 is on."`
 }
 
 // Limits bounds one request, and then how many there are at once.

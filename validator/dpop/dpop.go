@@ -58,6 +58,9 @@ type Options struct {
 	// one that no other Verifier shares.
 	Nonces *Nonces
 
+	// Tables are for keys seen again; nil for none.
+	Tables *jwks.Tables
+
 	// OnSkew is told iat less now of each proof that held; may be nil.
 	OnSkew func(time.Duration)
 }
@@ -90,7 +93,7 @@ func New(o Options, store replay.Store) (*Verifier, error) {
 		o.Nonces = NewNonces()
 	}
 	o.Since = o.Since.Truncate(time.Second)
-	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, keys: jwks.NewProofKeys(keysCached)}
+	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, keys: jwks.NewProofKeys(keysCached).With(o.Tables)}
 	for _, alg := range o.Algorithms {
 		if !jwks.Known(alg) {
 			return nil, fmt.Errorf("unknown proof algorithm %q", alg)
