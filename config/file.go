@@ -242,8 +242,9 @@ type Replay struct {
 
 // Cache describes the memory of verified tokens.
 type Cache struct {
-	Tokens  int `yaml:"tokens" default:"100000" max:"10000000" doc:"Tokens whose signature is remembered as good, everything else being judged on every request; 0 for none; default 100000."`
-	Refused int `yaml:"refused" default:"8192" max:"1000000" doc:"Tokens whose signature is remembered to be bad, for ten seconds and as long as the issuer's keys stay the same; 0 for none; default 8192."`
+	Tokens    int  `yaml:"tokens" default:"100000" max:"10000000" doc:"Tokens whose signature is remembered as good, everything else being judged on every request; 0 for none; default 100000."`
+	Refused   int  `yaml:"refused" default:"8192" max:"1000000" doc:"Tokens whose signature is remembered to be bad, for ten seconds and as long as the issuer's keys stay the same; 0 for none; default 8192."`
+	KeyTables bool `yaml:"key_tables" default:"true" doc:"Checks signatures by keys that are seen again with what was computed of these before, and holds a sample to the standard library; default true, and off where FIPS 140-3 is on."`
 }
 
 // Limits bounds one request, and then how many there are at once.

@@ -39,6 +39,8 @@ type Options struct {
 	OnCopy       func(issuer string, c Copied)
 	OnDisagree   func(issuer, what string) // two metadata documents of one issuer differ
 
+	Tables *Tables // for keys seen again; nil for none
+
 	Folder string // for copies of the sets on disk, which serve after a restart; empty for none
 }
 
@@ -319,6 +321,9 @@ func (c *Cache) parse(s Source, body []byte, known *Set) (*Set, []Skipped, error
 	}
 	set, skipped, err := parseSet(body, s.Algorithms, known)
 	if err == nil {
+		for _, k := range set.keys {
+			k.join(c.options.Tables)
+		}
 		c.parsed.Add(id, parsedSet{set, skipped})
 	}
 	return set, skipped, err

@@ -50,7 +50,7 @@ var (
 // the standard gives them, so that the thumbprint is that of the JWK as sent.
 // Sizes are judged before any arithmetic is done.
 func readKey(jwk *token.Object, longestRSA int) (k *Key, canonical string, err error) {
-	k = &Key{}
+	k = &Key{tables: everywhere()}
 	kty, _ := text(jwk, "kty")
 	if kty == "oct" {
 		return nil, "", errSymmetric

@@ -25,6 +25,9 @@ type Key struct {
 	crv        string     // empty for RSA
 	public     crypto.PublicKey
 	thumbprint string
+
+	tables *Tables // may have one for this key; nil for none
+	client bool    // it came with a proof
 }
 
 // Algorithm is the canonical name of the one algorithm the key is used with.
@@ -76,20 +79,24 @@ func (k *Key) Verify(alg, signed string, signature []byte) error {
 	if !k.fits(a) {
 		return ErrAlgorithm
 	}
-	valid := false
-	switch public := k.public.(type) {
-	case *rsa.PublicKey:
-		valid = verifyRSA(public, a, signed, signature)
-	case *ecdsa.PublicKey:
-		valid = verifyECDSA(public, a, signed, signature)
-	case ed25519.PublicKey:
-		// The length of the key was checked when it was read: a wrong one panics.
-		valid = ed25519.Verify(public, []byte(signed), signature)
-	}
-	if !valid {
+	if !k.tables.verify(k, a, signed, signature) {
 		return ErrSignature
 	}
 	return nil
+}
+
+// verify is Verify by the standard library, for an algorithm that fits.
+func (k *Key) verify(a *algorithm, signed string, signature []byte) bool {
+	switch public := k.public.(type) {
+	case *rsa.PublicKey:
+		return verifyRSA(public, a, signed, signature)
+	case *ecdsa.PublicKey:
+		return verifyECDSA(public, a, signed, signature)
+	case ed25519.PublicKey:
+		// The length of the key was checked when it was read: a wrong one panics.
+		return ed25519.Verify(public, []byte(signed), signature)
+	}
+	return false
 }
 
 func verifyRSA(public *rsa.PublicKey, a *algorithm, signed string, signature []byte) bool {

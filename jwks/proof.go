@@ -23,19 +23,30 @@ func ParseProofKey(text string) (*Key, error) {
 		return nil, errCertificate
 	}
 	k, _, err := readKey(jwk, maxProofRSA)
-	return k, err
+	if err != nil {
+		return nil, err
+	}
+	k.client = true
+	return k, nil
 }
 
 // ProofKeys remembers the proof keys seen last. It remembers what a text says,
 // never that anybody holds the key.
 type ProofKeys struct {
-	keys *lru.Cache[string, *Key]
+	keys   *lru.Cache[string, *Key]
+	tables *Tables
 }
 
 // NewProofKeys makes a memory of at most size keys, and at least one.
 func NewProofKeys(size int) *ProofKeys {
 	keys, _ := lru.New[string, *Key](max(size, 1)) // fails for a size below 1 only
 	return &ProofKeys{keys: keys}
+}
+
+// With has the keys use t; nil for none. It must come before the first Parse.
+func (p *ProofKeys) With(t *Tables) *ProofKeys {
+	p.tables = t
+	return p
 }
 
 // Parse is ParseProofKey for a text that may have been seen before.
@@ -47,6 +58,7 @@ func (p *ProofKeys) Parse(text string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.join(p.tables)
 	// A copy: text is a part of a whole proof, which would stay in memory.
 	p.keys.Add(strings.Clone(text), k)
 	return k, nil

@@ -32,6 +32,7 @@ import (
 // memories that must not be lost, or a reload would let replays through.
 type stores struct {
 	keys      *jwks.Cache
+	tables    *jwks.Tables   // for keys seen again
 	replays   *replay.Memory // of this process
 	proofs    replay.Store   // what is asked: replays, or a Redis
 	pools     []pool
@@ -67,7 +68,12 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		s.upstreams.OnUnasked(metrics.Unasked)
 	}
 	s.streams = streams.NewSet(hooks)
-	o := jwks.Options{}
+	wrong := func(string) {}
+	if metrics != nil {
+		wrong = metrics.KeyTablesWrong
+	}
+	s.tables = jwks.NewTables(wrong)
+	o := jwks.Options{Tables: s.tables}
 	if metrics != nil {
 		o.OnLoad, o.OnUnknownKey, o.OnCopy, o.OnDisagree = metrics.KeysLoaded, metrics.UnknownKey, metrics.KeysCopied, metrics.MetadataDiffers
 		o.Folder = c.CacheDir
@@ -134,7 +140,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 		}
 	}
 	proofs := dpop.Options{
-		Nonces: s.nonces, Horizon: s.horizon,
+		Nonces: s.nonces, Horizon: s.horizon, Tables: s.tables,
 		MaxAge: c.DPoP.MaxAge, Future: c.DPoP.Future,
 		MaxLength: int(c.Limits.Proof), Algorithms: c.DPoP.Algorithms, Since: s.beginning(c), Failures: parts.Bounds.Failures,
 	}

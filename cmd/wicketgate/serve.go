@@ -213,6 +213,8 @@ func (g *gateway) enforce(file *config.File, compiled *plan, lines *decisions.Ou
 	g.file, g.plan = file, compiled
 	g.mu.Unlock()
 	g.metrics.Bind(compiled.table, compiled.issuers) // before anything is counted for new issuers
+	g.stores.tables.Use(file.Cache.KeyTables)
+	g.metrics.KeyTables(g.stores.tables.InUse())
 	g.stores.keys.Configure(compiled.sources)
 	g.stores.answers.Configure(compiled.asked)
 	g.stores.statuses.Configure(compiled.statuses)

@@ -63,6 +63,7 @@ var wicketgate = law{
 		"validator/introspect": 2,
 		"validator/status":     2,
 		"jwks":                 1,
+		"jwks/repeated":        0,
 		"policy":               2,
 		"policy/expr":          1,
 		"token":                0,
@@ -86,7 +87,7 @@ var wicketgate = law{
 	// built, and the product never imports them.
 	outside: []string{"", "bench", "e2e", "internal/arch", "internal/conformance", "internal/mutants", "internal/process", "internal/sbom", "internal/smuggle", "internal/soak", "internal/soak/echo", "internal/wycheproof"},
 	mayImport: map[string][]string{
-		"jwks":                 {"token", "internal/fetch", "internal/keep"},
+		"jwks":                 {"token", "internal/fetch", "internal/keep", "jwks/repeated"},
 		"policy":               {"policy/expr", "token"},
 		"policy/expr":          {"token"},
 		"validator/dpop":       {"token", "jwks", "validator/budget", "validator/replay"},
@@ -113,6 +114,7 @@ var wicketgate = law{
 	doors: map[string][]string{
 		"github.com/lestrrat-go/jwx/v2":       {"jwks"},
 		"github.com/hashicorp/golang-lru/v2":  {"jwks", "validator/budget", "validator/cache", "validator", "validator/introspect", "proxy/assertion"},
+		"filippo.io/bigmod":                   {"jwks/repeated"},
 		"github.com/prometheus/client_golang": {"internal/telemetry"},
 		"go.uber.org/zap":                     {"internal/telemetry", "cmd/wicketgate"},
 		"go.yaml.in/yaml/v4":                  {"config", "internal/imports"},
@@ -158,7 +160,8 @@ var wicketgate = law{
 		"token":                {1900, "the vocabulary of all others, and the scanner that every octet from outside passes"},
 		"validator":            {1730, "tokens that speak for themselves, those their issuer is asked about, those a status list or a deny rule tells of, and all of them again while a stream lasts"},
 		"policy":               {2300, "paths, the ways in which others read them, routes by host and path, and each thing a route may ask of a caller, with what explain shows of it"},
-		"jwks":                 {2070, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
+		"jwks":                 {2350, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; they are kept through outages, in memory and on disk; and verdicts of tables are held to the standard library's"},
+		"jwks/repeated":        {400, "all that the tables may come to, or they are not worth it (docs/decisions/0035)"},
 		"policy/expr":          {1160, "a value of the language for each thing that a claim can be, decoded when it is asked for, and all that is refused before an expression runs"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},

@@ -50,6 +50,8 @@ type metrics struct {
 	issuerSkew    *prometheus.GaugeVec
 	copies        *prometheus.CounterVec
 	clockJumps    *prometheus.CounterVec
+	keyTables     prometheus.Gauge
+	tablesWrong   *prometheus.CounterVec
 
 	questions        *prometheus.CounterVec
 	questionDuration *prometheus.HistogramVec
@@ -95,6 +97,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeIntrospection(f)
 	m.statuses = makeStatuses(f)
 	m.makeClocks(f)
+	m.makeKeyTables(f)
 	m.makeRevocation(f)
 	m.makeStreams(f)
 	m.makeReports(f)

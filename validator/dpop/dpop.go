@@ -65,6 +65,9 @@ type Options struct {
 
 	OnSignature func(held bool) // told of each signature that was checked; may be nil
 
+	// Tables are for keys seen again; nil for none.
+	Tables *jwks.Tables
+
 	// OnSkew is told iat less now of each proof that held; may be nil.
 	OnSkew func(time.Duration)
 }
@@ -98,7 +101,7 @@ func New(o Options, store replay.Store) (*Verifier, error) {
 		o.Nonces = NewNonces()
 	}
 	o.Since = o.Since.Truncate(time.Second)
-	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, keys: jwks.NewProofKeys(keysCached)}
+	v := &Verifier{options: o, allowed: make(map[string]bool), store: store, keys: jwks.NewProofKeys(keysCached).With(o.Tables)}
 	if _, alone := store.(*replay.Memory); alone {
 		v.used = newUsed()
 	}
