@@ -26,6 +26,7 @@ type conn struct {
 	broken error // the writer's: the connection took no more
 
 	heard bool  // the reader's: something of the answer has come
+	lost  error // the reader's: no more can come
 	left  int64 // the reader's: octets that the header may still have; negative for any number
 }
 
@@ -99,7 +100,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		p = p[:c.left]
 	}
 	n, err := c.Conn.Read(p)
-	c.heard = c.heard || n > 0
+	c.heard, c.lost = c.heard || n > 0, err
 	if c.left > 0 {
 		c.left -= int64(n)
 	}

@@ -201,7 +201,7 @@ func (x *exchange) fail(err error) error {
 		return context.Cause(x.ctx)
 	case x.fault != nil:
 		return x.fault
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(x.c.lost, os.ErrDeadlineExceeded): // a reader of half a header has an error of its own
 		return errTimeout{}
 	}
 	return err

@@ -124,7 +124,7 @@ func (t *Transport) connect(ctx context.Context, fresh bool) (*conn, error) {
 
 // equip gives a connection what it needs for a request.
 func (t *Transport) equip(c *conn) {
-	c.asked, c.heard, c.broken, c.left = false, false, nil, t.o.MaxHeader
+	c.asked, c.heard, c.broken, c.lost, c.left = false, false, nil, nil, t.o.MaxHeader
 	if in, ok := t.readers.Get().(*bufio.Reader); ok {
 		in.Reset(c)
 		c.in = in
