@@ -34,6 +34,7 @@ type File struct {
 	Limits         Limits         `yaml:"limits" doc:"Bounds on one request."`
 	Verification   Verification   `yaml:"verification" doc:"What signatures that do not hold may cost."`
 	Timeouts       Timeouts       `yaml:"timeouts" doc:"How long to wait for clients and upstreams."`
+	Upstreams      string         `yaml:"upstream_transport" default:"own" enum:"own,std" doc:"What speaks HTTP/1.1 without TLS to upstreams: own is the gate's, which costs less, std is net/http, as for all other upstreams; default own."`
 	Log            Log            `yaml:"log" doc:"What is logged, as JSON on standard error."`
 	DecisionLog    DecisionLog    `yaml:"decision_log" doc:"A line of JSON for each decision, apart from the log, for audits and for wicketgate replay; default none."`
 	Drain          Drain          `yaml:"drain" doc:"How the program ends after SIGTERM."`

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"net"
-	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -24,7 +23,7 @@ const (
 type connections struct {
 	key     upstreamKey
 	host    string // to be looked up; empty for an address or a socket
-	current atomic.Pointer[http.Transport]
+	current atomic.Pointer[transport]
 	known   []string // addresses, as of the last answer; for Follow only
 }
 
@@ -82,7 +81,7 @@ func (c *connections) follow(ctx context.Context, lookup func(context.Context, s
 	}
 	gone := func(address string) bool { return !slices.Contains(found, address) }
 	if slices.ContainsFunc(c.known, gone) {
-		c.current.Swap(newTransport(c.key, unasked)).CloseIdleConnections()
+		(*c.current.Swap(newTransport(c.key, unasked))).CloseIdleConnections()
 	}
 	c.known = found
 }

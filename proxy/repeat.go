@@ -14,6 +14,9 @@ import (
 // nothing then: as long as its body was not touched, another connection can have
 // it, whatever the method.
 func (u *Upstream) send(r *http.Request) (*http.Response, error) {
+	if u.connections.key.own { // which does all that by itself
+		return (*u.connections.current.Load()).RoundTrip(r)
+	}
 	// It is httputil's, made for this request, and not looked at yet.
 	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn == nil {
 		trace.GotConn = quiet.Got
@@ -21,7 +24,7 @@ func (u *Upstream) send(r *http.Request) (*http.Response, error) {
 	if u.plain && r.Body != nil && r.Body != http.NoBody {
 		r.GetBody = noSecondBody
 	}
-	return u.connections.current.Load().RoundTrip(r)
+	return (*u.connections.current.Load()).RoundTrip(r)
 }
 
 var errNoSecondBody = errors.New("the request's body was begun and cannot be sent again")

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wicketgate/wicketgate/proxy/onward"
 	"github.com/wicketgate/wicketgate/proxy/quiet"
 )
 
@@ -27,6 +28,13 @@ var DefaultTimeouts = Timeouts{Connect: 3 * time.Second, Header: 60 * time.Secon
 // idlePerUpstream is how many idle connections are kept to one upstream.
 // net/http keeps two, and under load opens and closes the rest all the time.
 const idlePerUpstream = 512
+
+// idleFor is how long they are kept, and maxAnswerHeader how many octets the
+// header of an answer may have.
+const (
+	idleFor         = 75 * time.Second
+	maxAnswerHeader = 256 << 10
+)
 
 // An Upstream is where allowed requests go.
 type Upstream struct {
@@ -49,6 +57,13 @@ type Upstreams struct {
 type upstreamKey struct {
 	scheme, address string
 	timeouts        Timeouts
+	own             bool // a transport of ours: see OpenStd
+}
+
+// A transport keeps connections to one upstream.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 // NewUpstreams makes an empty set of connections.
@@ -62,14 +77,24 @@ func (u *Upstreams) OnUnasked(call func()) { u.unasked = call }
 
 // Open returns the upstream that location names: http, https or h2c with a
 // host and an optional base path, or unix with the socket's path and the base
-// path as fragment (unix:///run/app.sock#/base). It dials nobody.
+// path as fragment (unix:///run/app.sock#/base). It dials nobody. For http and
+// unix it is asked by package onward, for the rest by net/http.
 func (u *Upstreams) Open(location string, t Timeouts) (*Upstream, error) {
+	return u.at(location, t, true)
+}
+
+// OpenStd is Open with net/http for every upstream.
+func (u *Upstreams) OpenStd(location string, t Timeouts) (*Upstream, error) {
+	return u.at(location, t, false)
+}
+
+func (u *Upstreams) at(location string, t Timeouts, own bool) (*Upstream, error) {
 	at, err := url.Parse(location)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
 	up := &Upstream{plain: at.Scheme == "http" || at.Scheme == "unix", scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
-	key := upstreamKey{at.Scheme, at.Host, t}
+	key := upstreamKey{at.Scheme, at.Host, t, own && up.plain}
 	switch at.Scheme {
 	case "http", "https", "h2c":
 		if at.Host == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "" {
@@ -107,11 +132,39 @@ func (u *Upstreams) Close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, c := range u.open {
-		c.current.Load().CloseIdleConnections()
+		(*c.current.Load()).CloseIdleConnections()
 	}
 }
 
-func newTransport(key upstreamKey, unasked func()) *http.Transport {
+func newTransport(key upstreamKey, unasked func()) *transport {
+	of := newStd
+	if key.own {
+		of = newOwn
+	}
+	t := of(key, unasked)
+	return &t
+}
+
+func newOwn(key upstreamKey, unasked func()) transport {
+	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
+	network, address := "unix", key.address
+	if key.scheme == "http" {
+		network = "tcp"
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			address = net.JoinHostPort(strings.Trim(address, "[]"), "80")
+		}
+	}
+	return onward.New(onward.Options{
+		Dial:      func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) },
+		Header:    key.timeouts.Header,
+		Idle:      idleFor,
+		MaxIdle:   idlePerUpstream,
+		MaxHeader: maxAnswerHeader,
+		Unasked:   unasked,
+	})
+}
+
+func newStd(key upstreamKey, unasked func()) transport {
 	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
 	network, address := "tcp", ""
 	dial := func(ctx context.Context, _, asked string) (net.Conn, error) {
@@ -126,11 +179,11 @@ func newTransport(key upstreamKey, unasked func()) *http.Transport {
 		TLSHandshakeTimeout:   key.timeouts.Connect,
 		ResponseHeaderTimeout: key.timeouts.Header,
 		ExpectContinueTimeout: time.Second,
-		IdleConnTimeout:       75 * time.Second,
+		IdleConnTimeout:       idleFor,
 		MaxIdleConnsPerHost:   idlePerUpstream,
 		// The client and the upstream agree about encodings between them.
 		DisableCompression:     true,
-		MaxResponseHeaderBytes: 256 << 10,
+		MaxResponseHeaderBytes: maxAnswerHeader,
 		Protocols:              new(http.Protocols),
 	}
 	switch key.scheme {

@@ -300,7 +300,11 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	}
 	var err error
 	gate.Sources = sources(r, gate.Origins)
-	gate.Upstream, err = s.upstreams.Open(r.Upstream, proxy.Timeouts{
+	open := s.upstreams.Open
+	if c.Upstreams == "std" {
+		open = s.upstreams.OpenStd
+	}
+	gate.Upstream, err = open(r.Upstream, proxy.Timeouts{
 		Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
 	})
 	if err != nil {

@@ -86,6 +86,9 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 	if !strings.Contains(text, "decision_log:") {
 		text += "decision_log: {file: decisions.jsonl}\n"
 	}
+	if transport := os.Getenv("WICKETGATE_TEST_TRANSPORT"); transport != "" && !strings.Contains(text, "upstream_transport:") {
+		text += "upstream_transport: " + transport + "\n"
+	}
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

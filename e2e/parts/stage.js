@@ -163,7 +163,8 @@ drain: {delay: 0s, timeout: 2s}
   async startGate(write = (ports) => this.configuration(ports)) {
     const [orders, echo, extra, admin] = await freePorts(4);
     const file = join(this.folder, `gate-${this.gates.length}.yaml`);
-    writeFileSync(file, write({ orders, echo, extra, admin }));
+    const transport = process.env.WICKETGATE_TEST_TRANSPORT; // the same tests, another transport
+    writeFileSync(file, write({ orders, echo, extra, admin }) + (transport ? `\nupstream_transport: ${transport}\n` : ''));
     const child = launch(this.folder, `gate-${this.gates.length}`, WICKETGATE, ['serve', '--config', file]);
     const gate = {
       child,

@@ -53,6 +53,7 @@ var wicketgate = law{
 		"proxy/bound":          0,
 		"proxy/fieldvalue":     1,
 		"proxy/forwarded":      0,
+		"proxy/onward":         0,
 		"proxy/proxyprotocol":  0,
 		"proxy/quiet":          0,
 		"proxy/report":         0,
@@ -98,7 +99,7 @@ var wicketgate = law{
 		"internal/imports":     {"policy"}, // its tests only
 		"internal/live":        {"token", "jwks", "internal/fetch", "internal/redis", "internal/denials", "validator/introspect"},
 		"internal/denials":     {"validator/revoke", "internal/redis"},
-		"proxy":                {"policy", "proxy/assertion", "proxy/bound", "proxy/clientcert", "proxy/fieldvalue", "proxy/forwarded", "proxy/quiet", "proxy/report", "proxy/streams", "proxy/tunnel", "token"},
+		"proxy":                {"policy", "proxy/assertion", "proxy/bound", "proxy/clientcert", "proxy/fieldvalue", "proxy/forwarded", "proxy/onward", "proxy/quiet", "proxy/report", "proxy/streams", "proxy/tunnel", "token"},
 		"internal/recorded":    {"token", "policy", "proxy"},
 		"proxy/assertion":      {"token", "internal/signer", "proxy/fieldvalue"},
 		"internal/lint":        {"config", "policy"},

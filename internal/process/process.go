@@ -124,6 +124,9 @@ func Start(o Options) (*Gate, error) {
 // Configure replaces the configuration file in one step. The gate notices by
 // itself in a few seconds, or at once by Signal(syscall.SIGHUP).
 func (g *Gate) Configure(text string) error {
+	if transport := os.Getenv("WICKETGATE_TEST_TRANSPORT"); transport != "" { // the same tests, another transport
+		text += "\nupstream_transport: " + transport + "\n"
+	}
 	draft := g.Config + ".new"
 	if err := os.WriteFile(draft, []byte(text), 0o600); err != nil {
 		return err

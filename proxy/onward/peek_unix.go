@@ -1,0 +1,23 @@
+//go:build unix
+
+package onward
+
+import "syscall"
+
+const canPeek = true
+
+// lookAt asks the system what has come, and takes nothing of it.
+func (c *conn) lookAt(fd uintptr) {
+	var one [1]byte
+	n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	switch {
+	case err == syscall.EAGAIN || err == syscall.EINTR: //nolint:errorlint // as it comes from the system
+		c.seen = nil
+	case err != nil:
+		c.seen = err
+	case n == 0:
+		c.seen = errGone
+	default:
+		c.seen = ErrUnasked
+	}
+}
