@@ -68,6 +68,7 @@ var wicketgate = law{
 		"token":                0,
 		"internal/fetch":       0,
 		"internal/keep":        0,
+		"internal/headroom":    0,
 		"internal/redis":       0,
 		"internal/signer":      1,
 		"validator/replay":     0,
