@@ -96,6 +96,7 @@ type exchange struct {
 	trusted  bool
 	path     *forwarded.Path // nil until somebody asks
 	room     room
+	outbound *outbound // nil until it is allowed
 	started  time.Time
 	content  *bound.Body  // once it is forwarded
 	trace    *token.Trace // nil but in explain
@@ -225,7 +226,7 @@ func (ex *exchange) tell() (fits bool) {
 		return true
 	}
 	var fault error
-	if ex.fields, fits = ex.forward.appendFields(ex.room.fields[:0], ex.decision.Principal); fits && ex.forward.o.Signer != nil {
+	if ex.fields, fits = ex.forward.appendFields(ex.out().fields[:0], ex.decision.Principal); fits && ex.forward.o.Signer != nil {
 		fits, fault = ex.forward.assert(ex)
 	}
 	switch {

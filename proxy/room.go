@@ -9,27 +9,43 @@ import (
 	"github.com/wicketgate/wicketgate/proxy/forwarded"
 )
 
-// room is what most exchanges need, made with the exchange in one piece. None of it
-// is used again: an upstream may be reading the header long after the answer.
+// room is what every exchange needs, made with it in one piece.
 type room struct {
 	recorder recorder
-	carrier  carrier
 	path     forwarded.Path
 	peer     netip.Addr // the zero Addr until it was read
-	fields   [8]field
-	lines    [20]string
-	used     int // of lines
+	lines    []string   // not used yet
 }
+
+// outbound is what an exchange needs that is forwarded. None of it is used for
+// another: net/http may look at a request after its answer.
+type outbound struct {
+	carrier carrier
+	fields  [8]field
+	lines   [14]string
+}
+
+// few is how many fields of its own most answers have.
+const few = 6
 
 // line makes the values of a field that has one.
 func (ex *exchange) line(value string) []string {
-	r := &ex.room
-	if r.used == len(r.lines) {
-		return []string{value}
+	if len(ex.room.lines) == 0 {
+		ex.room.lines = make([]string, few)
 	}
-	r.lines[r.used] = value
-	r.used++
-	return r.lines[r.used-1 : r.used : r.used]
+	one := ex.room.lines[:1:1]
+	ex.room.lines = ex.room.lines[1:]
+	one[0] = value
+	return one
+}
+
+// out makes room for what an upstream is told.
+func (ex *exchange) out() *outbound {
+	if ex.outbound == nil {
+		ex.outbound = &outbound{}
+		ex.room.lines = ex.outbound.lines[:]
+	}
+	return ex.outbound
 }
 
 // peer is the address at the other end of the connection. It is read once.
@@ -56,8 +72,9 @@ func (c *carrier) Value(key any) any {
 
 // within is ctx with the exchange in it.
 func (ex *exchange) within(ctx context.Context) context.Context {
-	ex.room.carrier = carrier{ctx, ex}
-	return &ex.room.carrier
+	c := &ex.out().carrier
+	*c = carrier{ctx, ex}
+	return c
 }
 
 // handOver makes the header of an answer that of the one to the client, which
