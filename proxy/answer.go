@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/wicketgate/wicketgate/proxy/fieldvalue"
 	"github.com/wicketgate/wicketgate/token"
 )
 
@@ -13,14 +14,8 @@ import (
 // such (RFC 9110 section 15.5.6).
 const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
-// answerBody is what every answer of ours looks like on the inside.
-type answerBody struct {
-	Error       string `json:"error"`
-	Description string `json:"error_description,omitempty"`
-}
-
-// problem is the same for those who ask for it, RFC 9457 section 3.1. Detail
-// is the error_description of the challenge.
+// problem is an answer of ours for those who ask for one, RFC 9457 section 3.1.
+// Detail is the error_description of the challenge.
 type problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title,omitempty"`
@@ -33,12 +28,13 @@ type problem struct {
 // Nothing in it comes from the request. Fields set on w before, a challenge or
 // a nonce, are part of it in every form.
 func answer(w http.ResponseWriter, status int, code, description string) {
-	w.Header().Set("Cache-Control", "no-store")
 	rec, _ := w.(*recorder)
 	if rec == nil {
+		w.Header().Set("Cache-Control", "no-store")
 		writeBody(w, status, jsonBody(code, description), "application/json")
 		return
 	}
+	rec.set("Cache-Control", "no-store")
 	if mediaType := grpcAnswer(rec.request); mediaType != "" {
 		writeTrailersOnly(rec, mediaType, status, description)
 		return
@@ -50,12 +46,18 @@ func answer(w http.ResponseWriter, status int, code, description string) {
 	writeBody(w, status, jsonBody(code, description), "application/json")
 }
 
+// jsonBody is an object with error and, where there is one, error_description. A
+// flood of refusals makes many, so it is written as it is.
 func jsonBody(code, description string) []byte {
 	if code == "" {
 		return nil
 	}
-	body, _ := json.Marshal(answerBody{code, description}) // two strings always marshal
-	return body
+	body := make([]byte, 0, len(code)+len(description)+40)
+	body = fieldvalue.AppendText(append(body, `{"error":`...), code)
+	if description != "" {
+		body = fieldvalue.AppendText(append(body, `,"error_description":`...), description)
+	}
+	return append(body, '}')
 }
 
 // problemBody says no more than jsonBody: without a code, the status only (RFC
@@ -71,14 +73,17 @@ func problemBody(status int, code, description string) []byte {
 
 // writeBody answers HEAD like GET: net/http keeps the body back.
 func writeBody(w http.ResponseWriter, status int, body []byte, mediaType string) {
-	h := w.Header()
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	set := w.Header().Set
+	if rec, ours := w.(*recorder); ours {
+		set = rec.set
+	}
+	set("Content-Length", strconv.Itoa(len(body)))
 	if len(body) == 0 {
 		w.WriteHeader(status)
 		return
 	}
-	h.Set("Content-Type", mediaType)
-	h.Set("X-Content-Type-Options", "nosniff")
+	set("Content-Type", mediaType)
+	set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that has gone needs no answer
 }
@@ -111,9 +116,7 @@ func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
 	}
 	e := d.Refusal
 	if e.Code.OnChallenge() {
-		for _, line := range g.Realm.Challenges(g.naming(d), d.Route.Schemes()) {
-			w.Header().Add("WWW-Authenticate", line)
-		}
+		w.Header()["Www-Authenticate"] = g.challenges(d)
 	}
 	if nonce := d.nonce(); nonce != "" {
 		w.Header()[headerNonce] = []string{nonce}
@@ -130,3 +133,6 @@ func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
 	}
 	answer(w, e.Code.Status(), code, e.Description())
 }
+
+// set is Header().Set for a name that is written as net/http writes it.
+func (r *recorder) set(name, value string) { r.Header()[name] = r.exchange.line(value) }

@@ -87,8 +87,12 @@ type field struct{ name, value string }
 // fields renders the caller. It is not ok when a claim does not fit into a
 // header field.
 func (f *Forward) fields(p *token.Principal) (list []field, ok bool) {
-	list = make([]field, 0, 8+len(f.o.Headers))
-	list = append(list,
+	return f.appendFields(make([]field, 0, 8+len(f.o.Headers)), p)
+}
+
+// appendFields is fields into the room of an empty list.
+func (f *Forward) appendFields(room []field, p *token.Principal) (list []field, ok bool) {
+	list = append(room,
 		field{headerSubject, fieldvalue.Text(p.Subject, "")},
 		field{headerSubjectType, p.SubjectType()},
 		field{headerIssuer, fieldvalue.Text(p.Claims.Issuer, "")},

@@ -39,6 +39,8 @@ type Gate struct {
 	Now       func() time.Time // the clock that routes are judged by; nil for time.Now
 	Report    *report.Only     // what is refused and passes all the same; nil for nothing
 	Unmatched *Forward         // with Report: for what no route matches
+
+	book challengeBook
 }
 
 // Request is what a decision is made from. It is read from the client's
@@ -157,7 +159,7 @@ func (g *Gate) judge(ctx context.Context, req *Request) (d Decision) {
 		d.Route.Note(req.Trace, &req.Request, p, now)
 		err = asError(d.Route.Authorize(&req.Request, p, now))
 	}
-	if err != nil {
+	if err != nil && g.Report != nil {
 		d.vouch(p, err)
 	}
 	d.settle(p, req.blame(err), cred.Scheme)

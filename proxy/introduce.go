@@ -1,9 +1,9 @@
 package proxy
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/wicketgate/wicketgate/proxy/forwarded"
@@ -15,11 +15,12 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 	if ex.path != nil {
 		return ex.path
 	}
-	p := forwarded.Path{Client: peer(r)}
+	p := &ex.room.path
+	*p = forwarded.Path{Client: ex.peer(r)}
 	if ex.table != nil {
-		p = ex.table.Trusted.Trace(r.Header, p.Client)
+		*p = ex.table.Trusted.Trace(r.Header, p.Client)
 	}
-	ex.path = &p
+	ex.path = p
 	if host, ok := NormalHost(p.Host); !ok || ex.table.isOfAnother(host, ex.gate) || ex.gate != nil && !ex.gate.Policy.SameRoutes(ex.request.Host, host) {
 		p.Host = ""
 	}
@@ -28,7 +29,7 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 	default:
 		p.Proto = ""
 	}
-	return &p
+	return p
 }
 
 // Source implements policy.Sender.
@@ -60,21 +61,12 @@ func (ex *exchange) introduce(h http.Header, in *http.Request) {
 	if in.TLS != nil || ex.gate.BehindTLS {
 		proto = "https"
 	}
-	h["Forwarded"] = []string{p.Forwarded(in.Host, proto)}
-	h["X-Forwarded-For"] = []string{p.For()}
-	h["X-Forwarded-Host"], h["X-Forwarded-Proto"] = []string{in.Host}, []string{proto}
-	if p.Host != "" {
-		h["X-Forwarded-Host"] = []string{p.Host}
-	}
-	if p.Proto != "" {
-		h["X-Forwarded-Proto"] = []string{p.Proto}
-	}
+	h["Forwarded"] = ex.line(p.Forwarded(in.Host, proto))
+	h["X-Forwarded-For"] = ex.line(p.For())
+	h["X-Forwarded-Host"] = ex.line(cmp.Or(p.Host, in.Host))
+	h["X-Forwarded-Proto"] = ex.line(cmp.Or(p.Proto, proto))
 	if h["X-Real-Ip"] != nil { // there is one answer to who the client is
-		h["X-Real-Ip"] = []string{p.Client.String()}
+		h["X-Real-Ip"] = ex.line(p.Client.String())
 	}
-	version := "1." + strconv.Itoa(in.ProtoMinor)
-	if in.ProtoMajor == 2 {
-		version = "2"
-	}
-	extend(h, "Via", version+" "+ex.table.name())
+	ex.extend(h, "Via", ex.table.via(in))
 }

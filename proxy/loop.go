@@ -33,6 +33,20 @@ func (t *Table) name() string {
 	return t.Name
 }
 
+// via is the member of Via that tells of a request's way to us.
+func (t *Table) via(in *http.Request) string {
+	name := t.name()
+	switch {
+	case in.ProtoMajor == 2:
+		return "2 " + name
+	case in.ProtoMinor == 0:
+		return "1.0 " + name
+	case name == DefaultName:
+		return "1.1 " + DefaultName
+	}
+	return "1.1 " + name
+}
+
 // early refuses a request that a trusted terminator passed on before the TLS
 // handshake was done, when it can be replayed to some effect (RFC 8470 section
 // 5.2). Any value means 1.

@@ -95,6 +95,8 @@ type exchange struct {
 	fields   []field
 	trusted  bool
 	path     *forwarded.Path // nil until somebody asks
+	room     room
+	outbound *outbound // nil until it is allowed
 	started  time.Time
 	content  *bound.Body  // once it is forwarded
 	trace    *token.Trace // nil but in explain
@@ -140,7 +142,8 @@ func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // begin makes the exchange of a request, and what notes its answer.
 func begin(t *Table, w http.ResponseWriter, r *http.Request) (*exchange, *recorder) {
 	ex := &exchange{started: time.Now(), table: t}
-	rec := &recorder{ResponseWriter: w, request: r, exchange: ex}
+	rec := &ex.room.recorder
+	rec.ResponseWriter, rec.request, rec.exchange = w, r, ex
 	ex.writer = rec
 	if t != nil && t.Interactions {
 		ex.interaction = interactionOf(r.Header)
@@ -190,11 +193,10 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 
 // forward hands an allowed request to the upstream.
 func (v *Reverse) forward(w http.ResponseWriter, r *http.Request, ex *exchange) {
-	ex.outcome.Overhead = time.Since(ex.started)
 	if lastHop(w, r) {
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex))
+	r = r.WithContext(ex.within(r.Context()))
 	ex.forwardBody(r)
 	if r.ContentLength != 0 {
 		ex.content = bound.NewBody(r.Body, w, ex.table.Limits.BodyStall, ex.mostOctets())
@@ -224,7 +226,7 @@ func (ex *exchange) tell() (fits bool) {
 		return true
 	}
 	var fault error
-	if ex.fields, fits = ex.forward.fields(ex.decision.Principal); fits && ex.forward.o.Signer != nil {
+	if ex.fields, fits = ex.forward.appendFields(ex.out().fields[:0], ex.decision.Principal); fits && ex.forward.o.Signer != nil {
 		fits, fault = ex.forward.assert(ex)
 	}
 	switch {
@@ -285,6 +287,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errUndecided
 	}
 	began := time.Now()
+	ex.outcome.Overhead = began.Sub(ex.started)
 	resp, err := ex.gate.Upstream.send(r)
 	ex.outcome.Upstream = time.Since(began)
 	return resp, err
@@ -308,6 +311,7 @@ func modifyResponse(resp *http.Response) error {
 	}
 	if ex != nil {
 		ex.beginStream(resp)
+		ex.handOver(resp)
 	}
 	return nil
 }
@@ -376,7 +380,7 @@ func (r *recorder) WriteHeader(status int) {
 			r.Header().Set("Connection", "close")
 		}
 		if id := r.exchange.interaction; id != "" { // whoever makes the answer
-			r.Header()[HeaderInteraction] = []string{id}
+			r.Header()[HeaderInteraction] = r.exchange.line(id)
 		}
 	}
 	r.ResponseWriter.WriteHeader(status)
@@ -403,11 +407,11 @@ type bufferPool struct{ pool sync.Pool }
 
 // Get implements httputil.BufferPool.
 func (b *bufferPool) Get() []byte {
-	if buffer, ok := b.pool.Get().(*[]byte); ok {
-		return *buffer
+	if buffer, ok := b.pool.Get().(*[copyBuffer]byte); ok {
+		return buffer[:]
 	}
 	return make([]byte, copyBuffer)
 }
 
 // Put implements httputil.BufferPool.
-func (b *bufferPool) Put(buffer []byte) { b.pool.Put(&buffer) }
+func (b *bufferPool) Put(buffer []byte) { b.pool.Put((*[copyBuffer]byte)(buffer)) }

@@ -21,7 +21,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if err != nil {
 		path = raw // cannot be: the door let only good escapes through
 	}
-	out.URL = &url.URL{
+	*out.URL = url.URL{ // httputil has made it for us
 		Scheme: up.scheme, Host: up.host, Path: path, RawPath: raw,
 		// Byte for byte: httputil has dropped fields it could not parse.
 		RawQuery: ex.upstreamQuery(), ForceQuery: ex.query == "?",
@@ -38,10 +38,10 @@ func rewrite(pr *httputil.ProxyRequest) {
 	dropConnectionProof(h)
 	ex.cleanSources(h)
 	for _, f := range ex.fields {
-		h[f.name] = []string{f.value}
+		h[f.name] = ex.line(f.value)
 	}
 	if ex.interaction != "" {
-		h[HeaderInteraction] = []string{ex.interaction}
+		h[HeaderInteraction] = ex.line(ex.interaction)
 	}
 	ex.askUpgrade(h)
 	ex.introduce(h, pr.In)
@@ -62,9 +62,9 @@ func dropToken(h http.Header) {
 }
 
 // extend adds value to the end of a list-based field, on one line.
-func extend(h http.Header, name, value string) {
+func (ex *exchange) extend(h http.Header, name, value string) {
 	if before := h[name]; len(before) > 0 {
 		value = strings.Join(before, ", ") + ", " + value
 	}
-	h[name] = []string{value}
+	h[name] = ex.line(value)
 }

@@ -78,13 +78,49 @@ func NormalName(name string) string {
 	return string(normalName(&buffer, name)) + strings.ToLower(name[longName:])
 }
 
+// A usualName is what classify finds out about a name, less what is configured.
+type usualName struct {
+	normal string
+	class  class
+}
+
+// usual judges ahead of any request the names that most requests have, as net/http
+// writes them.
+var usual = judgeUsual(
+	"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length", "Content-Type", "Cookie", "Dpop", "Host",
+	"If-Modified-Since", "If-None-Match", "Idempotency-Key", "Origin", "Pragma", "Priority", "Range", "Referer",
+	"Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+	"Traceparent", "Tracestate", "User-Agent", "Via", "X-Forwarded-Port", "X-Real-Ip", "X-Request-Id",
+)
+
+func judgeUsual(names ...string) map[string]usualName {
+	judged := make(map[string]usualName, len(names))
+	for _, name := range names {
+		var buffer [longName]byte
+		normal := normalName(&buffer, name)
+		judged[name] = usualName{string(normal), classOf(normal)}
+	}
+	return judged
+}
+
 // classify judges a name. ours holds further identity names in normal form.
 func classify(name string, ours map[string]bool) class {
+	if known, found := usual[name]; found {
+		if ours[known.normal] {
+			return identity
+		}
+		return known.class
+	}
 	var buffer [longName]byte
 	normal := normalName(&buffer, name)
 	if ours[string(normal)] {
 		return identity
 	}
+	return classOf(normal)
+}
+
+// classOf judges a name in normal form.
+func classOf(normal []byte) class {
 	if c, found := exact[string(normal)]; found {
 		return c
 	}

@@ -53,6 +53,7 @@ func (s *serveCommand) Run(a *app) error {
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes nobody with it
 	limit, unbounded := boundMemory()
+	defer a.paceCollector()()
 	out := telemetry.NewSink(a.stderr)
 	defer out.Close(lastLines)
 	logged := *a

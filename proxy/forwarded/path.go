@@ -173,34 +173,49 @@ func lastMember(line string) (rest, element string) {
 	return line[:max(at, 0)], line[at+1:]
 }
 
+// usualLength is room for what most paths become, in octets.
+const usualLength = 256
+
 // For is the path as X-Forwarded-For tells it.
 func (p *Path) For() string {
-	var b strings.Builder
-	for _, hop := range p.Told {
-		b.WriteString(plain(hop.Addr))
-		b.WriteString(", ")
+	if len(p.Told) == 0 {
+		return plain(p.Peer)
 	}
-	b.WriteString(plain(p.Peer))
-	return b.String()
+	var buffer [usualLength]byte
+	text := buffer[:0]
+	for _, hop := range p.Told {
+		text = append(appendPlain(text, hop.Addr), ", "...)
+	}
+	return string(appendPlain(text, p.Peer))
 }
 
 // Forwarded is the path as RFC 7239 tells it. host and proto are what the gate
 // was asked for. They, Host and Proto must have been checked: what is not fit to
 // be passed on is empty by now.
 func (p *Path) Forwarded(host, proto string) string {
-	var b strings.Builder
+	var buffer [usualLength]byte
+	text := buffer[:0]
 	for i, hop := range p.Told {
-		b.WriteString("for=" + node(hop))
-		if i == 0 && p.Host != "" {
-			b.WriteString(`;host="` + p.Host + `"`)
+		told, by := "", ""
+		if i == 0 {
+			told, by = p.Host, p.Proto
 		}
-		if i == 0 && p.Proto != "" {
-			b.WriteString(";proto=" + p.Proto)
-		}
-		b.WriteString(", ")
+		text = append(appendElement(text, hop, told, by), ", "...)
 	}
-	b.WriteString("for=" + node(Hop{Addr: p.Peer}) + `;host="` + host + `";proto=` + proto)
-	return b.String()
+	return string(appendElement(text, Hop{Addr: p.Peer}, host, proto))
+}
+
+// appendElement writes a forwarded-element; host and proto are left out where they
+// are empty.
+func appendElement(text []byte, hop Hop, host, proto string) []byte {
+	text = appendNode(append(text, "for="...), hop)
+	if host != "" {
+		text = append(append(append(text, `;host="`...), host...), '"')
+	}
+	if proto != "" {
+		text = append(append(text, ";proto="...), proto...)
+	}
+	return text
 }
 
 // plain writes an address without port, as X-Forwarded-For has it.
@@ -211,16 +226,24 @@ func plain(a netip.Addr) string {
 	return a.WithZone("").String()
 }
 
-// node writes a node as RFC 7239 section 6 wants it. It ends in the log of
+// appendPlain is plain, at the end of text.
+func appendPlain(text []byte, a netip.Addr) []byte {
+	if !a.IsValid() {
+		return append(text, "unknown"...)
+	}
+	return a.WithZone("").AppendTo(text)
+}
+
+// appendNode writes a node as RFC 7239 section 6 wants it. It ends in the log of
 // somebody else, so it is built from what was parsed only.
-func node(h Hop) string {
+func appendNode(text []byte, h Hop) []byte {
 	switch {
 	case h.Name != "":
-		return h.Name
+		return append(text, h.Name...)
 	case !h.Addr.IsValid():
-		return "unknown"
+		return append(text, "unknown"...)
 	case h.Addr.Is6():
-		return `"[` + h.Addr.WithZone("").String() + `]"`
+		return append(appendPlain(append(text, `"[`...), h.Addr), `]"`...)
 	}
-	return h.Addr.String()
+	return appendPlain(text, h.Addr)
 }
