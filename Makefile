@@ -3,6 +3,7 @@
 GO        ?= go
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
+BENCHCOUNT ?= 6
 # For bench-proxy: -only dpop,es256-once, -against COMMIT, -rounds, -requests, -config-extra YAML, -markdown FILE; see docs/benchmarks.md.
 BENCHFLAGS ?=
 # For mutants: -sample 1/10, -only token/jwt.go, -tests TestNew, -recheck, -list, -v.
@@ -24,7 +25,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof bench bench-proxy e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
+.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof bench benchstat bench-proxy bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,11 +58,17 @@ mutants: ## take out each check one at a time and see that a test fails (MUTANTF
 conformance: ## run the tests of every row of the conformance list and write docs/conformance.md
 	$(GO) run ./internal/conformance
 
-bench: ## time decisions for BENCHTIME (1s) each, then whole requests against a bare proxy
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+bench: ## time decisions and other parts, BENCHCOUNT (6) times for BENCHTIME (1s) each; make benchstat compares what two runs print
+	@$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -benchtime $(BENCHTIME) ./...
+
+benchstat: ## compare two runs of bench: make bench > new.txt, make benchstat OLD=old.txt NEW=new.txt
+	$(GO) tool -modfile=internal/tools/go.mod benchstat $(OLD) $(NEW)
 
 bench-proxy: ## measure whole gates against a bare proxy and against another commit (a module of its own; needs Linux; BENCHFLAGS)
 	cd bench && $(GO) run . $(BENCHFLAGS)
+
+bench-gates: ## fail when the gate has become slow, large or slow to start, by wide margins (a module of its own; needs Linux)
+	cd bench && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 e2e: ## run a real authorization server, client and upstream through the gate (needs node, nginx, haproxy, curl)
 	e2e/run.sh

@@ -41,8 +41,16 @@ type Case struct {
 	Local  netip.Addr // where the clients come from; zero: anywhere
 	Target Target
 
-	Warm     [][]byte // sent to each proxy once, before the first round
 	requests func(n int) ([][]byte, error)
+	warm     func() ([][]byte, error) // nil: nothing
+}
+
+// Warm is what is sent to each proxy once, before the first round.
+func (c Case) Warm() ([][]byte, error) {
+	if c.warm == nil {
+		return nil, nil
+	}
+	return c.warm()
 }
 
 // A Target is the ratio to the bare proxy that is not to be exceeded; 0: none.
@@ -63,7 +71,7 @@ type World struct {
 
 	client *devissuer.ClientKey
 	bound  string
-	pool   [][]byte
+	pool   func() ([][]byte, error)
 	turn   int // where in the pool the next round begins
 	source int // of forged tokens, the last
 }
@@ -139,6 +147,15 @@ func (w *World) mint(alg string, changes map[string]any) (string, error) {
 		claims[name] = value
 	}
 	return w.Issuer.Mint(devissuer.Token{Alg: alg, Claims: claims})
+}
+
+// Many makes requests with a token each, of as many clients and users as come
+// to an API that is that busy.
+func (w *World) Many(n int) ([][]byte, error) {
+	return each(n, func(i int) ([]byte, error) {
+		raw, err := w.mint("ES256", map[string]any{"client_id": "client-" + strconv.Itoa(i%50), "sub": "user-" + strconv.Itoa(i/2)})
+		return Bearer(raw), err
+	})
 }
 
 // Proof makes a fresh DPoP proof for a GET of Read with the bound token, and

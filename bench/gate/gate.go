@@ -36,7 +36,20 @@ func Root() (string, error) {
 
 // Build builds the program of a tree as it is in the image: static, stripped.
 func Build(ctx context.Context, tree, program string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, "./cmd/wicketgate")
+	return build(ctx, tree, program, "-ldflags=-s -w")
+}
+
+// BuildProfiled builds the program with symbols, and so that Profile works.
+func BuildProfiled(ctx context.Context, tree, program string) error {
+	flag, err := overlay(tree, filepath.Dir(program))
+	if err != nil {
+		return err
+	}
+	return build(ctx, tree, program, flag)
+}
+
+func build(ctx context.Context, tree, program, flag string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", flag, "-o", program, "./cmd/wicketgate")
 	build.Dir = tree
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -93,7 +106,8 @@ type Gate struct {
 	Address string // of its listener for traffic
 	Admin   string // of the other
 
-	dir string
+	dir     string
+	profile string
 }
 
 // Configure writes the file and what it names into a folder, and returns its text.
@@ -143,7 +157,8 @@ func Start(o Options) (*Gate, error) {
 	if o.Log == nil {
 		o.Log = os.Stderr
 	}
-	g := &Gate{Address: address, Admin: admin, dir: dir}
+	g := &Gate{Address: address, Admin: admin, dir: dir, profile: filepath.Join(dir, "profile")}
+	o.Env = append(o.Env, "WICKETGATE_BENCH_PROFILE="+g.profile)
 	g.Gate, err = process.Start(process.Options{Program: o.Program, Dir: dir, Config: text, Admin: admin, Log: o.Log, Env: o.Env})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))

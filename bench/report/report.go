@@ -152,3 +152,11 @@ func verdict(r rounds.Row) string {
 	}
 	return "missed" + said
 }
+
+// Met says whether a figure is within its target.
+func Met(figure, target float64) string {
+	if figure <= target {
+		return "met"
+	}
+	return "missed"
+}

@@ -121,7 +121,7 @@ func (r *Row) add(one *Row, first time.Duration) {
 // once is one round of a case on a target; nil: it cannot be asked that. The
 // connections are open, and have carried a request each, before the clock starts.
 func once(o Options, round int, c cases.Case, t Target, requests [][]byte) (*Row, error) {
-	plan, can := t.plan(c)
+	plan, can := t.Plan(c)
 	if !can {
 		return nil, nil
 	}
@@ -160,15 +160,19 @@ func warm(clients *load.Clients, plan load.Plan, o Options, round int, c cases.C
 	if _, err := clients.Run(first); err != nil {
 		return fmt.Errorf("a request without a token for %s: %w", cases.Open, err)
 	}
-	if round > 0 || len(c.Warm) == 0 {
+	if round > 0 {
 		return nil
 	}
-	plan.Requests = c.Warm
-	_, err := clients.Run(plan)
+	var err error
+	if plan.Requests, err = c.Warm(); err != nil || len(plan.Requests) == 0 {
+		return err
+	}
+	_, err = clients.Run(plan)
 	return err
 }
 
-func (t Target) plan(c cases.Case) (load.Plan, bool) {
+// Plan is how a case is sent to the target, and whether it can be.
+func (t Target) Plan(c cases.Case) (load.Plan, bool) {
 	p := load.Plan{Status: c.Status, Also: c.Also, Reconnect: t.Reconnect}
 	if t.Unchecked {
 		p.Status, p.Also = 200, nil

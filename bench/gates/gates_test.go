@@ -1,0 +1,166 @@
+// Package gates fails when the gate has become slow, large or slow to start.
+// Every bound is wide, so that a busy machine passes, and none is a time on the
+// clock: costs are processor time, and those of requests ratios to a bare proxy in
+// the same interleaved run.
+package gates
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/wicketgate/wicketgate/bench/bare"
+	"github.com/wicketgate/wicketgate/bench/cases"
+	"github.com/wicketgate/wicketgate/bench/footprint"
+	"github.com/wicketgate/wicketgate/bench/gate"
+	"github.com/wicketgate/wicketgate/bench/rounds"
+	"github.com/wicketgate/wicketgate/bench/upstream"
+)
+
+// The bounds. docs/benchmarks.md has the targets, which are tighter, and what was
+// measured.
+const (
+	mostCached  = 1.0                   // ratio to the bare proxy of requests with a token that was seen before
+	mostRefused = 0.7                   // of requests without a token
+	mostSize    = 24 << 20              // octets of the program, static and stripped
+	mostStart   = 60 * time.Millisecond // processor time until it accepts connections
+	mostMemory  = 220 << 20             // octets resident with manyTokens
+	manyTokens  = 100000
+)
+
+// rig is what all gates here share.
+type rig struct {
+	world   *cases.World
+	server  *upstream.Server
+	program string
+}
+
+var shared rig //nolint:gochecknoglobals // TestMain fills it
+
+func TestMain(m *testing.M) {
+	bare.Child()
+	os.Exit(func() int {
+		if err := shared.prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(filepath.Dir(shared.program)) //nolint:errcheck // nothing is left in it that matters
+		return m.Run()
+	}())
+}
+
+func (r *rig) prepare() error {
+	dir, err := os.MkdirTemp("", "wicketgate-bench")
+	if err != nil {
+		return err
+	}
+	r.program = filepath.Join(dir, "wicketgate")
+	if r.world, err = cases.New(); err != nil {
+		return err
+	}
+	if r.server, err = upstream.Start(); err != nil {
+		return err
+	}
+	root, err := gate.Root()
+	if err != nil {
+		return err
+	}
+	return gate.Build(context.Background(), root, r.program)
+}
+
+func (r *rig) options() gate.Options {
+	return gate.Options{Program: r.program, Upstream: r.server.URL(), World: r.world}
+}
+
+func (r *rig) start(t *testing.T) *gate.Gate {
+	t.Helper()
+	g, err := gate.Start(r.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := g.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func TestRequests(t *testing.T) {
+	reference, err := bare.Start(bare.Reference, shared.server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reference.Close() })
+	list, err := shared.world.Find("es256-repeated", "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := []rounds.Target{reference.Target("bare"), shared.start(t).Target("gate")}
+	rows, err := rounds.Run(t.Context(), rounds.Options{Rounds: 15, Requests: 500}, list, targets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := map[string]float64{"es256-repeated": mostCached, "none": mostRefused}
+	for _, r := range rows {
+		if !r.Checked {
+			continue
+		}
+		low, high := r.Spread()
+		t.Logf("%s: %.2f of the bare proxy (%.2f..%.2f), at most %.2f", r.Case.Title, r.Ratio(), low, high, most[r.Case.ID])
+		if r.Ratio() > most[r.Case.ID] {
+			t.Errorf("%s: costs %.2f of what the bare proxy costs, want at most %.2f", r.Case.Title, r.Ratio(), most[r.Case.ID])
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	info, err := os.Stat(shared.program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d octets, at most %d", info.Size(), mostSize)
+	if info.Size() > mostSize {
+		t.Errorf("the program has %d octets, want at most %d", info.Size(), mostSize)
+	}
+}
+
+func TestStart(t *testing.T) {
+	var costs []time.Duration
+	for range 7 {
+		_, used, err := footprint.Begin(t.Context(), shared.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		costs = append(costs, used)
+	}
+	slices.Sort(costs)
+	t.Logf("%v until it accepts, at most %v", costs, mostStart)
+	if median := costs[len(costs)/2]; median > mostStart {
+		t.Errorf("a start costs %v of processor time, want at most %v", median, mostStart)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	tokens, err := shared.world.Many(manyTokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := footprint.Fill(t.Context(), 32, shared.start(t), tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v, at most %d", m, mostMemory)
+	if m.Full > mostMemory {
+		t.Errorf("%d octets resident with %d tokens, want at most %d", m.Full, manyTokens, mostMemory)
+	}
+}
