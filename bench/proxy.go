@@ -42,6 +42,7 @@ type flags struct {
 	rate     float64
 	tokens   int
 	skip     string
+	peers    bool
 }
 
 func parse() flags {
@@ -60,6 +61,7 @@ func parse() flags {
 	flag.StringVar(&f.profile, "cpuprofile", "", "a file for a profile of this tree's gate in the part cost; it makes the gate slower")
 	flag.Float64Var(&f.rate, "rate", 2000, "requests a second where latency is measured")
 	flag.IntVar(&f.tokens, "tokens", 100000, "tokens that a gate holds where its memory is measured")
+	flag.BoolVar(&f.peers, "peers", false, "measure what Debian ships as well")
 	flag.Parse()
 	f.Progress = os.Stderr
 	return f
@@ -86,6 +88,8 @@ type bench struct {
 	running []*gate.Gate // this tree's first
 	targets []rounds.Target
 	closers []io.Closer
+
+	compared []compared // with -peers
 }
 
 // built is a gate of one tree.
@@ -121,6 +125,10 @@ func run(ctx context.Context, f flags) (err error) {
 }
 
 func (b *bench) measure(ctx context.Context) (tables []report.Table, err error) {
+	if b.peers {
+		tables = append(tables, b.trials())
+		defer func() { tables, err = b.withSizes(tables, err) }()
+	}
 	skip := strings.Split(b.skip, ",")
 	for _, part := range []struct {
 		name string
@@ -147,6 +155,9 @@ func (b *bench) costs(ctx context.Context) (report.Table, error) {
 	if err == nil && b.profile != "" {
 		own.Profile()
 		err = own.SaveProfile(b.profile)
+	}
+	if b.peers {
+		return sideBySide(b.Options, rows), err
 	}
 	return report.Costs(b.Options, reference, rows), err
 }
@@ -193,6 +204,9 @@ func (b *bench) prepare(ctx context.Context, dir string) (err error) {
 		}
 		b.closers, b.running = append(b.closers, running), append(b.running, running)
 		b.targets = append(b.targets, running.Target(g.name))
+	}
+	if b.peers {
+		return b.startPeers(ctx, dir)
 	}
 	return nil
 }

@@ -19,18 +19,21 @@ import (
 
 // jwk is a public key as it is published (RFC 7517).
 type jwk struct {
-	Kty, Alg   string
-	N, E, X, Y string
+	Kid, Kty, Alg string
+	N, E, X, Y    string
 }
 
-// publicKeys are the ES256 and RS256 keys of a key set as PEM, by algorithm: for
-// those that cannot read key sets.
-func publicKeys(set []byte) (map[string][]byte, error) {
+// A keyFile is a key for those that cannot read key sets.
+type keyFile struct{ KeyID, Algorithm, Path string }
+
+// publicKeys are the ES256 and RS256 keys of a key set as PEM, each with its
+// file's name still without a folder.
+func publicKeys(set []byte) (map[keyFile][]byte, error) {
 	var keys struct{ Keys []jwk }
 	if err := json.Unmarshal(set, &keys); err != nil {
 		return nil, fmt.Errorf("reading the key set: %w", err)
 	}
-	texts := map[string][]byte{}
+	texts := map[keyFile][]byte{}
 	for _, k := range keys.Keys {
 		if !slices.Contains([]string{"ES256", "RS256"}, k.Alg) {
 			continue
@@ -43,21 +46,21 @@ func publicKeys(set []byte) (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		texts[k.Alg] = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		texts[keyFile{k.Kid, k.Alg, k.Kid + ".pem"}] = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	}
 	return texts, nil
 }
 
-// writeKeys writes them into a folder and returns their paths by algorithm.
-func writeKeys(dir string, set []byte) (map[string]string, error) {
+// writeKeys writes them into a folder.
+func writeKeys(dir string, set []byte) (files []keyFile, err error) {
 	texts, err := publicKeys(set)
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]string{}
-	for alg, text := range texts {
-		files[alg] = filepath.Join(dir, alg+".pem")
-		err = errors.Join(err, os.WriteFile(files[alg], text, 0o644))
+	for file, text := range texts {
+		file.Path = filepath.Join(dir, file.Path)
+		files = append(files, file)
+		err = errors.Join(err, os.WriteFile(file.Path, text, 0o644))
 	}
 	return files, err
 }

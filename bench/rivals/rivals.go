@@ -120,7 +120,7 @@ type settings struct {
 	Root      bool              // Apache refuses to serve as root
 	Threads   int               // of each of Apache's processes
 	At        map[string]string // what it listens at, by kind
-	KeyFiles  map[string]string // PEM, by algorithm
+	KeyFiles  []keyFile
 }
 
 // Host is the audience's.

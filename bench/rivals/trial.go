@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -145,14 +146,22 @@ func trialsOfForgeries() []Trial {
 			if err != nil {
 				return nil, err
 			}
-			return bearer(m.Issuer.Mint(devissuer.Token{Alg: "HS256", Secret: keys["RS256"]}))
+			for key, secret := range keys {
+				if key.Algorithm == "RS256" {
+					return bearer(m.Issuer.Mint(devissuer.Token{Alg: "HS256", Secret: secret, KeyID: key.KeyID}))
+				}
+			}
+			return nil, errors.New("the issuer has no RS256 key")
 		}},
-		{Name: "an unknown kid", Kind: JWT, make: func(m *Minter) (http.Header, error) {
+		{Name: "an unknown key", Kind: JWT, make: func(m *Minter) (http.Header, error) {
 			stranger, err := devissuer.New(devissuer.Options{Identifier: m.Issuer.Identifier(), Keys: []devissuer.Key{{ID: "stranger", Algorithm: "ES256"}}})
 			if err != nil {
 				return nil, err
 			}
 			return bearer(stranger.Mint(devissuer.Token{}))
+		}},
+		{Name: "a kid that no key has", Kind: JWT, make: func(m *Minter) (http.Header, error) {
+			return bearer(m.Issuer.Mint(devissuer.Token{Header: map[string]any{"kid": "nobody-has-it"}}))
 		}},
 		{Name: "an ID token (typ JWT)", Kind: JWT, make: func(m *Minter) (http.Header, error) {
 			return bearer(m.Issuer.Mint(devissuer.Token{Header: map[string]any{"typ": "JWT"}}))

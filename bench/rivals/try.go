@@ -104,7 +104,7 @@ func ask(ctx context.Context, client *http.Client, address, origin string, heade
 	switch resp.StatusCode {
 	case http.StatusOK:
 		return true, nil
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return false, nil
 	}
 	return false, fmt.Errorf("status %d", resp.StatusCode)
