@@ -54,7 +54,7 @@ func parse() flags {
 	flag.StringVar(&f.skip, "skip", "", "parts to leave out, with commas between: cost, latency, memory, start")
 	flag.StringVar(&f.against, "against", "", "a commit whose gate is measured as well")
 	flag.StringVar(&f.program, "gate", "", "a program built already, instead of this tree's")
-	flag.StringVar(&f.markdown, "markdown", "", "a file for the same as Markdown")
+	flag.StringVar(&f.markdown, "markdown", "", "a file for the same as Markdown, put between its lines bench-proxy: begin and end if it has them")
 	flag.StringVar(&f.extra, "config-extra", "", "YAML put at the end of this tree's gate's configuration, or @ and a file with it")
 	flag.StringVar(&f.resource, "resource-extra", "", "YAML put into the resource of this tree's gate, or @ and a file with it")
 	flag.StringVar(&f.env, "gate-env", "", "NAME=value for this tree's gate, with commas between")
@@ -113,15 +113,28 @@ func run(ctx context.Context, f flags) (err error) {
 	if err != nil {
 		return err
 	}
-	here := report.Here(b.root, strings.Join(append([]string{"make bench-proxy"}, os.Args[1:]...), " "))
 	if err := report.Text(os.Stdout, tables); err != nil || f.markdown == "" {
 		return err
 	}
-	out, err := os.Create(f.markdown)
-	if err != nil {
+	return b.write(tables)
+}
+
+// write puts the tables into a file; its name is relative to the source's root,
+// as is that of make bench-proxy.
+func (b *bench) write(tables []report.Table) error {
+	command := "make bench-proxy"
+	if len(os.Args) > 1 {
+		command += " BENCHFLAGS='" + strings.Join(os.Args[1:], " ") + "'"
+	}
+	var text strings.Builder
+	if err := report.Markdown(&text, report.Here(b.root, command), tables); err != nil {
 		return err
 	}
-	return errors.Join(report.Markdown(out, here, tables), out.Close())
+	file := b.markdown
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(b.root, file)
+	}
+	return report.Put(file, "bench-proxy", text.String())
 }
 
 func (b *bench) measure(ctx context.Context) (tables []report.Table, err error) {

@@ -74,11 +74,11 @@ func (w *World) bad() ([]Case, error) {
 	elsewhere, errA := w.mint("ES256", map[string]any{"aud": "https://other.example.com"})
 	unknown, errK := w.Issuer.Mint(devissuer.Token{Alg: "ES256", Header: map[string]any{"kid": "nobody-has-it"}})
 	return []Case{
-		{ID: "none", Title: "refused: no token", Status: 401, Target: Target{Ratio: 0.25}, requests: same(load.Get(Host, Read))},
-		{ID: "garbage", Title: "refused: garbage", Status: 401, Target: Target{Ratio: 0.3}, requests: same(Bearer(strings.Repeat("garbage.", 75)))},
-		{ID: "expired", Title: "refused: expired", Status: 401, Target: Target{Ratio: 0.33}, requests: same(Bearer(expired))},
-		{ID: "audience", Title: "refused: wrong audience", Status: 401, Target: Target{Ratio: 0.33}, requests: same(Bearer(elsewhere))},
-		{ID: "kid", Title: "refused: unknown kid", Status: 401, Target: Target{Ratio: 0.33}, requests: same(Bearer(unknown))},
+		{ID: "none", Title: "refused: no token", Status: 401, Reason: "missing", Target: Target{Ratio: 0.25}, requests: same(load.Get(Host, Read))},
+		{ID: "garbage", Title: "refused: garbage", Status: 401, Reason: "malformed", Target: Target{Ratio: 0.3}, requests: same(Bearer(strings.Repeat("garbage.", 75)))},
+		{ID: "expired", Title: "refused: expired", Status: 401, Reason: "expired", Target: Target{Ratio: 0.33}, requests: same(Bearer(expired))},
+		{ID: "audience", Title: "refused: wrong audience", Status: 401, Reason: "audience", Target: Target{Ratio: 0.33}, requests: same(Bearer(elsewhere))},
+		{ID: "kid", Title: "refused: unknown kid", Status: 401, Reason: "unknown_key", Target: Target{Ratio: 0.33}, requests: same(Bearer(unknown))},
 	}, errors.Join(errE, errA, errK)
 }
 
@@ -105,9 +105,9 @@ func (w *World) forgeries() ([]Case, error) {
 	}
 	once := []int{429} // who is over its budget may be told so
 	return []Case{
-		{ID: "forged-es256", Title: "refused: bad signature ES256, ever other sources", Status: 401, Also: once, Local: trusted, requests: fresh("ES256", true),
+		{ID: "forged-es256", Title: "refused: bad signature ES256, ever other sources", Status: 401, Reason: "signature", Also: once, Local: trusted, requests: fresh("ES256", true),
 			Target: Target{Otherwise: "below ES256 once"}},
-		{ID: "forged-rs256", Title: "refused: bad signature RS256, ever other sources", Status: 401, Also: once, Local: trusted, requests: fresh("RS256", true),
+		{ID: "forged-rs256", Title: "refused: bad signature RS256, ever other sources", Status: 401, Reason: "signature", Also: once, Local: trusted, requests: fresh("RS256", true),
 			Target: Target{Otherwise: "below RS256 once"}},
 		{ID: "forged-flood", Title: "refused: bad signature ES256, one source", Status: 401, Also: once, Local: flood, Target: Target{Ratio: 0.3}, requests: fresh("ES256", false)},
 		{ID: "forged-again", Title: "refused: bad signature ES256, the same token", Status: 401, Also: once, Local: flood, Target: Target{Ratio: 0.3}, requests: same(Bearer(again[0]))},

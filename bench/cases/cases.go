@@ -40,6 +40,7 @@ type Case struct {
 	Also   []int      // what it may answer instead
 	Local  netip.Addr // where the clients come from; zero: anywhere
 	Target Target
+	Reason string // of the gate's refusal, in its metrics; empty: none, or one of several
 
 	requests func(n int) ([][]byte, error)
 	warm     func() ([][]byte, error) // nil: nothing

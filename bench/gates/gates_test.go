@@ -7,9 +7,13 @@ package gates
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,6 +125,49 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: costs %.2f of what the bare proxy costs, want at most %.2f", r.Case.Title, r.Ratio(), most[r.Case.ID])
 		}
 	}
+}
+
+// Every case is answered as it is meant to be, and for the reason it is meant to
+// have: else what is measured is something else.
+func TestCases(t *testing.T) {
+	g := shared.start(t)
+	for _, c := range shared.world.Cases {
+		if c.ID == "pool" {
+			continue // 20,000 requests to warm it, and no other tokens than es256-once
+		}
+		t.Run(c.ID, func(t *testing.T) {
+			before := refusals(t, g, c.Reason)
+			o := rounds.Options{Rounds: 1, Requests: 16, Connections: 4}
+			if _, err := rounds.Run(t.Context(), o, []cases.Case{c}, []rounds.Target{g.Target("gate")}); err != nil {
+				t.Fatal(err)
+			}
+			if more := refusals(t, g, c.Reason) - before; c.Reason != "" && more != 16 {
+				t.Errorf("%d of 16 requests were refused as %s", more, c.Reason)
+			}
+		})
+	}
+}
+
+// refusals is how many requests the gate has refused for a reason.
+func refusals(t *testing.T, g *gate.Gate, reason string) (n int) {
+	t.Helper()
+	resp, err := http.Get("http://" + g.Admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, found := strings.CutPrefix(line, `wicketgate_refusals_total{reason="`+reason+`"} `); found {
+			if n, err = strconv.Atoi(strings.TrimSpace(rest)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return n
 }
 
 func TestSize(t *testing.T) {

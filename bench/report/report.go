@@ -3,6 +3,7 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,6 +91,24 @@ func Markdown(w io.Writer, m Machine, tables []Table) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// Put writes a text into a file: between the lines "<!-- NAME: begin -->" and
+// "<!-- NAME: end -->" where it has them, else as the whole file.
+func Put(file, name, text string) error {
+	begin, end := "<!-- "+name+": begin -->\n", "<!-- "+name+": end -->\n"
+	before, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if head, rest, found := strings.Cut(string(before), begin); found {
+		_, tail, found := strings.Cut(rest, end)
+		if !found {
+			return fmt.Errorf("%s: no line %q", file, strings.TrimSpace(end))
+		}
+		text = head + begin + text + end + tail
+	}
+	return os.WriteFile(file, []byte(text), 0o644)
 }
 
 // Costs is the table of rounds: a row for each case and target but the reference,
