@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,22 @@ import (
 	"github.com/wicketgate/wicketgate/bench/rounds"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
+
+// forPeers sets what was not given: less, for there are more proxies, and a rate
+// that all of them keep up with.
+func (f *flags) forPeers() {
+	said := map[string]bool{}
+	flag.Visit(func(one *flag.Flag) { said[one.Name] = true })
+	if !said["rounds"] {
+		f.Rounds = 5
+	}
+	if !said["requests"] {
+		f.Requests = 1000
+	}
+	if !said["rate"] {
+		f.rate = 500
+	}
+}
 
 // compared is a proxy among the peers: the gate, or one of Debian's.
 type compared struct {
@@ -118,7 +135,7 @@ func (b *bench) tryAll(ctx context.Context) error {
 }
 
 // trials is the table of what they let through.
-func (b *bench) trials() report.Table {
+func (b *bench) trials(context.Context) (report.Table, error) {
 	t := report.Table{
 		Title: "What is checked",
 		Notes: fmt.Sprintf("Found out at the start of the run by sending %d requests whose right answer is known. A damaged signature, an expired token, another audience, no token and no proof all of them refuse, else nothing is measured.", len(rivals.Trials())),
@@ -129,10 +146,10 @@ func (b *bench) trials() report.Table {
 			t.Rows = append(t.Rows, []string{c.name, c.versions, string(f.Kind), listed(f.Passes), listed(f.Turns)})
 		}
 		if len(c.findings) == 0 {
-			t.Rows = append(t.Rows, []string{c.name, c.versions, string(rivals.Unchecked), "anything: it checks no tokens", ""})
+			t.Rows = append(t.Rows, []string{c.name, c.versions, string(rivals.Unchecked), "anything: it checks no tokens", "-"})
 		}
 	}
-	return t
+	return t, nil
 }
 
 func listed(names []string) string {
@@ -140,6 +157,12 @@ func listed(names []string) string {
 		return "-"
 	}
 	return strings.Join(names, ", ")
+}
+
+// sideBySide measures all of them in the same rounds.
+func (b *bench) sideBySide(ctx context.Context) (report.Table, error) {
+	rows, err := rounds.Run(ctx, b.Options, b.cases, b.targets)
+	return sideBySide(b.Options, rows), err
 }
 
 // sideBySide is a row for each case and a column for each proxy.
@@ -174,17 +197,8 @@ func sideBySide(o rounds.Options, rows []rounds.Row) report.Table {
 	return t
 }
 
-// withSizes adds the table of memory.
-func (b *bench) withSizes(tables []report.Table, err error) ([]report.Table, error) {
-	if err != nil {
-		return nil, err
-	}
-	sizes, err := b.sizes()
-	return append(tables, sizes), err
-}
-
 // sizes is the table of memory, once everything has been asked.
-func (b *bench) sizes() (report.Table, error) {
+func (b *bench) sizes(context.Context) (report.Table, error) {
 	t := report.Table{
 		Title: "Memory of the process trees",
 		Notes: "What is in RAM, pages that processes share counted once: before the first request, and after all cases.",
