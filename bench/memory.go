@@ -36,6 +36,7 @@ func (b *bench) memories(ctx context.Context) (report.Table, error) {
 		}
 		t.Rows = append(t.Rows,
 			[]string{"RSS idle", g.name, megabytes(m.Idle), "", ""},
+			[]string{"RSS under load, one token", g.name, megabytes(m.Load), "", ""},
 			[]string{"RSS at most, while tokens come", g.name, megabytes(m.Most), "", ""},
 			[]string{fmt.Sprintf("RSS with %d cached tokens", b.tokens), g.name, megabytes(m.Full), "<= 110 MB", report.Met(float64(m.Full)/1e6, 110)},
 			[]string{"RSS after, when quiet", g.name, megabytes(m.After), "", ""},

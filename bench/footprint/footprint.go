@@ -21,15 +21,23 @@ const settle = 3 * time.Second // for a gate to give memory back
 // Memory is resident sets of a gate's process, in octets.
 type Memory struct {
 	Idle  int64 // before anything came
+	Load  int64 // after many requests with one token
 	Most  int64 // at any time
 	Full  int64 // with all tokens known
 	After int64 // when it has been quiet for a while
 }
 
-// Fill sends a fresh gate requests with a token each, and then some of them again,
-// as those who have tokens do.
+// Fill sends a fresh gate many requests with one token, then one with each, and
+// then some of them again, as those who have tokens do.
 func Fill(ctx context.Context, connections int, g *gate.Gate, tokens [][]byte) (m Memory, err error) {
 	if m.Idle, err = cputime.RSS(g.PID()); err != nil {
+		return m, err
+	}
+	const many = 20000
+	if err := send(g, connections, tokens[:1], many); err != nil {
+		return m, err
+	}
+	if m.Load, err = cputime.RSS(g.PID()); err != nil {
 		return m, err
 	}
 	ctx, stop := context.WithCancel(ctx)

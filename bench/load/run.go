@@ -130,6 +130,13 @@ func (r *run) send() error {
 		r.free = r.free[1:]
 		request := r.plan.Requests[r.sent%len(r.plan.Requests)]
 		n, err := unix.Write(k.fd, request)
+		if err != nil && r.plan.Reconnect { // closed since, with nothing said
+			r.result.Reopened++
+			if err := r.connect(k); err != nil {
+				return err
+			}
+			n, err = unix.Write(k.fd, request)
+		}
 		if err != nil || n < len(request) {
 			return fmt.Errorf("sent %d of %d octets: %w", n, len(request), errors.Join(err, errShort))
 		}
