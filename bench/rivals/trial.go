@@ -1,6 +1,7 @@
 package rivals
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -25,6 +26,7 @@ type Trial struct {
 
 	make  func(m *Minter) (http.Header, error)
 	again bool // it is sent twice, and the second answer counts
+	crowd int  // how many good ones of others come in between
 }
 
 // A Minter makes what trials send.
@@ -212,6 +214,8 @@ func trialsOfProofs() []Trial {
 	good.Essential = true
 	replayed := proven("the same proof twice", false, nil)
 	replayed.again = true
+	later := proven("the same proof twice, 1,500 others in between", false, nil)
+	later.again, later.crowd = true, 1500
 	return []Trial{
 		good,
 		{Name: "no proof", Kind: DPoP, Essential: true, make: func(m *Minter) (http.Header, error) {
@@ -220,6 +224,8 @@ func trialsOfProofs() []Trial {
 			return h, err
 		}},
 		replayed,
+		later,
+		proven("htu with the port of https", true, func(m *Minter, p *devissuer.Proof) { p.URL = m.Origin + ":443" + trialPath }),
 		proven("htu of another path", false, func(m *Minter, p *devissuer.Proof) { p.URL = m.Origin + "/other" }),
 		proven("htu of another host", false, func(_ *Minter, p *devissuer.Proof) { p.URL = "https://other.example.com" + trialPath }),
 		proven("htm of another method", false, func(_ *Minter, p *devissuer.Proof) { p.Method = http.MethodPost }),
@@ -229,6 +235,7 @@ func trialsOfProofs() []Trial {
 		proven("iat ten minutes ago", false, func(_ *Minter, p *devissuer.Proof) { p.IssuedAt = time.Now().Add(-10 * time.Minute) }),
 		proven("iat in ten minutes", false, func(_ *Minter, p *devissuer.Proof) { p.IssuedAt = time.Now().Add(10 * time.Minute) }),
 		proven("another typ", false, func(_ *Minter, p *devissuer.Proof) { p.Header = map[string]any{"typ": "JWT"} }),
+		proven("a jwk with a private member", false, func(m *Minter, p *devissuer.Proof) { p.Header = map[string]any{"jwk": m.private()} }),
 		{Name: "a damaged proof", Kind: DPoP, Essential: true, make: func(m *Minter) (http.Header, error) {
 			h, err := m.Proven(nil)
 			if err != nil {
@@ -246,6 +253,15 @@ func trialsOfProofs() []Trial {
 		}},
 		{Name: "a token bound to no key", Kind: DPoP, make: unbound},
 	}
+}
+
+// private is the client's key with a member that only private keys have (RFC
+// 7518 section 6.2.2).
+func (m *Minter) private() map[string]any {
+	members := map[string]any{}
+	_ = json.Unmarshal(m.Client.PublicJWK(), &members) // it is one
+	members["d"] = base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32))
+	return members
 }
 
 // strangers is a good token with a proof by a key that it is not bound to.
