@@ -4,7 +4,7 @@ GO        ?= go
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
-# For bench-proxy: -only dpop,es256-once, -against COMMIT, -rounds, -requests, -config-extra YAML, -markdown FILE; see docs/benchmarks.md.
+# For bench-proxy and bench-peers: -only dpop,es256-once, -against COMMIT, -rounds, -requests, -config-extra YAML, -markdown FILE; see docs/benchmarks.md.
 BENCHFLAGS ?=
 # For mutants: -sample 1/10, -only token/jwt.go, -tests TestNew, -recheck, -list, -v.
 MUTANTFLAGS ?=
@@ -25,7 +25,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof bench benchstat bench-proxy bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
+.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof bench benchstat bench-proxy bench-peers bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,8 +67,11 @@ benchstat: ## compare two runs of bench: make bench > new.txt, make benchstat OL
 bench-proxy: ## measure whole gates against a bare proxy and against another commit (a module of its own; needs Linux; BENCHFLAGS)
 	cd bench && $(GO) run . $(BENCHFLAGS)
 
+bench-peers: ## compare the gate with HAProxy, Apache's OAuth modules and nginx as Debian ships them, in turns (needs Linux and those; BENCHFLAGS)
+	cd bench && $(GO) vet ./rivals && $(GO) test -count=1 ./rivals && $(GO) run . -peers $(BENCHFLAGS)
+
 bench-gates: ## fail when the gate has become slow, large or slow to start, by wide margins (a module of its own; needs Linux)
-	cd bench && $(GO) vet ./... && $(GO) test -count=1 ./...
+	cd bench && $(GO) vet ./... && $(GO) test -count=1 $$($(GO) list ./... | grep -v /rivals) # which need what Debian ships: see bench-peers
 
 e2e: ## run a real authorization server, client and upstream through the gate (needs node, nginx, haproxy, curl)
 	e2e/run.sh

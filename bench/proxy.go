@@ -42,6 +42,7 @@ type flags struct {
 	rate     float64
 	tokens   int
 	skip     string
+	peers    bool
 }
 
 func parse() flags {
@@ -53,14 +54,18 @@ func parse() flags {
 	flag.StringVar(&f.skip, "skip", "", "parts to leave out, with commas between: cost, latency, memory, start")
 	flag.StringVar(&f.against, "against", "", "a commit whose gate is measured as well")
 	flag.StringVar(&f.program, "gate", "", "a program built already, instead of this tree's")
-	flag.StringVar(&f.markdown, "markdown", "", "a file for the same as Markdown, put between its lines bench-proxy: begin and end if it has them")
+	flag.StringVar(&f.markdown, "markdown", "", "a file for the same as Markdown, put between its lines bench-proxy: begin and end, or bench-peers, if it has them")
 	flag.StringVar(&f.extra, "config-extra", "", "YAML put at the end of this tree's gate's configuration, or @ and a file with it")
 	flag.StringVar(&f.resource, "resource-extra", "", "YAML put into the resource of this tree's gate, or @ and a file with it")
 	flag.StringVar(&f.env, "gate-env", "", "NAME=value for this tree's gate, with commas between")
 	flag.StringVar(&f.profile, "cpuprofile", "", "a file for a profile of this tree's gate in the part cost; it makes the gate slower")
 	flag.Float64Var(&f.rate, "rate", 2000, "requests a second where latency is measured")
 	flag.IntVar(&f.tokens, "tokens", 100000, "tokens that a gate holds where its memory is measured")
+	flag.BoolVar(&f.peers, "peers", false, "compare with what Debian ships")
 	flag.Parse()
+	if f.peers {
+		f.forPeers()
+	}
 	f.Progress = os.Stderr
 	return f
 }
@@ -86,6 +91,8 @@ type bench struct {
 	running []*gate.Gate // this tree's first
 	targets []rounds.Target
 	closers []io.Closer
+
+	compared []compared // with -peers
 }
 
 // built is a gate of one tree.
@@ -118,9 +125,13 @@ func run(ctx context.Context, f flags) (err error) {
 // write puts the tables into a file; its name is relative to the source's root,
 // as is that of make bench-proxy.
 func (b *bench) write(tables []report.Table) error {
-	command := "make bench-proxy"
-	if len(os.Args) > 1 {
-		command += " BENCHFLAGS='" + strings.Join(os.Args[1:], " ") + "'"
+	name, args := "bench-proxy", os.Args[1:]
+	if b.peers {
+		name, args = "bench-peers", slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "-peers" })
+	}
+	command := "make " + name
+	if len(args) > 0 {
+		command += " BENCHFLAGS='" + strings.Join(args, " ") + "'"
 	}
 	var text strings.Builder
 	if err := report.Markdown(&text, report.Here(b.root, command), tables); err != nil {
@@ -130,15 +141,22 @@ func (b *bench) write(tables []report.Table) error {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(b.root, file)
 	}
-	return report.Put(file, "bench-proxy", text.String())
+	return report.Put(file, name, text.String())
+}
+
+// part is one table.
+type part struct {
+	name string
+	run  func(context.Context) (report.Table, error)
 }
 
 func (b *bench) measure(ctx context.Context) (tables []report.Table, err error) {
 	skip := strings.Split(b.skip, ",")
-	for _, part := range []struct {
-		name string
-		run  func(context.Context) (report.Table, error)
-	}{{"cost", b.costs}, {"latency", b.latencies}, {"memory", b.memories}, {"start", b.beginnings}} {
+	parts := []part{{"cost", b.costs}, {"latency", b.latencies}, {"memory", b.memories}, {"start", b.beginnings}}
+	if b.peers {
+		parts = []part{{"trials", b.trials}, {"cost", b.sideBySide}, {"latency", b.latencies}, {"memory", b.sizes}}
+	}
+	for _, part := range parts {
 		if slices.Contains(skip, part.name) {
 			continue
 		}
@@ -206,6 +224,9 @@ func (b *bench) prepare(ctx context.Context, dir string) (err error) {
 		}
 		b.closers, b.running = append(b.closers, running), append(b.running, running)
 		b.targets = append(b.targets, running.Target(g.name))
+	}
+	if b.peers {
+		return b.startPeers(ctx, dir)
 	}
 	return nil
 }
