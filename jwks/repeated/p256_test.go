@@ -245,7 +245,6 @@ func (k *tables) holdFactors(t *testing.T, d, u1, u2 *big.Int) int {
 		t.Errorf("u1 %x u2 %x d %x: %t", u1, u2, d, got)
 	}
 	k.hold(t, "the next s", digest, r, new(big.Int).Add(s, big.NewInt(1)))
-	k.hold(t, "-s", digest, r, new(big.Int).Sub(n, s))
 	return kind
 }
 
@@ -277,7 +276,7 @@ func TestES256Wrapped(t *testing.T) {
 // numbers that are out of range, to crypto/ecdsa.
 func TestES256(t *testing.T) {
 	n := curve().N
-	for i := range 20 {
+	for i := range 4 {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
@@ -294,6 +293,7 @@ func TestES256(t *testing.T) {
 		if !k.hold(t, "a good signature", digest, r, s) {
 			t.Fatal("a good signature is refused")
 		}
+		k.hold(t, "-s", digest, r, new(big.Int).Sub(n, s))
 		k.hold(t, "another digest", sha256.Sum256(digest[:]), r, s)
 		k.hold(t, "r and s exchanged", digest, s, r)
 		for _, v := range append(edges(n), n, curve().P, new(big.Int).Add(n, big.NewInt(1)), new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1)), new(big.Int).Add(r, n), new(big.Int).Add(s, n)) {
@@ -301,7 +301,7 @@ func TestES256(t *testing.T) {
 			k.hold(t, "another s", digest, r, v)
 			k.hold(t, "the same r and s", digest, v, v)
 		}
-		for bit := range 256 {
+		for bit := i; bit < 256; bit += 4 { // each by one of the keys
 			k.hold(t, "a bit of r", digest, new(big.Int).SetBit(r, bit, r.Bit(bit)^1), s)
 			k.hold(t, "a bit of s", digest, r, new(big.Int).SetBit(s, bit, s.Bit(bit)^1))
 		}
