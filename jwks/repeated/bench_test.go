@@ -23,6 +23,42 @@ func BenchmarkVerify(b *testing.B) {
 	}
 	signature := append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
 	issuer, client := Issuer(&key.PublicKey), Client(&key.PublicKey)
+	cold := make([]byte, 4<<20)
+	touch := func() {
+		for i := 0; i < len(cold); i += 64 {
+			cold[i]++
+		}
+	}
+	b.Run("cold/touch", func(b *testing.B) {
+		for b.Loop() {
+			touch()
+		}
+	})
+	b.Run("cold/standard", func(b *testing.B) {
+		for b.Loop() {
+			touch()
+			r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
+			if !ecdsa.Verify(&key.PublicKey, digest[:], r, s) {
+				b.Fatal("bad")
+			}
+		}
+	})
+	b.Run("cold/issuer", func(b *testing.B) {
+		for b.Loop() {
+			touch()
+			if !issuer.Verify(&digest, signature) {
+				b.Fatal("bad")
+			}
+		}
+	})
+	b.Run("cold/client", func(b *testing.B) {
+		for b.Loop() {
+			touch()
+			if !client.Verify(&digest, signature) {
+				b.Fatal("bad")
+			}
+		}
+	})
 	b.Run("ES256/standard", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -20,11 +20,15 @@ func one() element { return element{1, 0xffffffff00000000, 0xffffffffffffffff, 0
 
 // newElement takes an integer from 0 to p-1.
 func newElement(v *big.Int) element {
-	var text [32]byte
-	v.FillBytes(text[:])
-	limb := binary.BigEndian.Uint64
+	text, limb := octets(v), binary.BigEndian.Uint64
 	plain := element{limb(text[24:]), limb(text[16:]), limb(text[8:]), limb(text[:])}
 	return plain.times(element{3, 0xfffffffbffffffff, 0xfffffffffffffffe, 0x00000004fffffffd}) // 2^512 modulo p
+}
+
+// octets is an integer below 2^256, most significant octet first.
+func octets(v *big.Int) (text [32]byte) {
+	v.FillBytes(text[:])
+	return text
 }
 
 // times adds up rows of limbs, and with each a multiple of p that makes the

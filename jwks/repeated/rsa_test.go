@@ -129,11 +129,11 @@ func TestRSA(t *testing.T) {
 // TestRSAEncodings changes each octet of what was signed, and signs that.
 func TestRSAEncodings(t *testing.T) {
 	digest := sha256.Sum256([]byte("signed"))
-	for _, k := range signers()[:3] {
+	for _, k := range signers()[:2] {
 		for _, em := range [][]byte{k.encodePKCS1(digest), k.encodePSS(digest, bytes.Repeat([]byte{7}, 32))} {
 			for i := range em {
 				for _, change := range []byte{0x01, 0x80} {
-					if i > 2 && i < len(em)-70 && i%16 > 0 {
+					if i > 2 && i < len(em)-70 && i%64 > 0 {
 						continue // one of many octets of padding
 					}
 					changed := bytes.Clone(em)
