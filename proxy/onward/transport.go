@@ -173,7 +173,7 @@ func (t *Transport) keep(c *conn) {
 	case t.sweeper == nil:
 		t.sweeper = time.AfterFunc(t.o.Idle/looks, t.sweep)
 	default:
-		t.sweeper.Reset(t.o.Idle/looks)
+		t.sweeper.Reset(t.o.Idle / looks)
 	}
 	t.sweeping = true
 }
@@ -195,7 +195,7 @@ func (t *Transport) sweep() {
 		return true
 	})
 	if t.sweeping = len(t.idle) > 0; t.sweeping {
-		t.sweeper.Reset(t.o.Idle/looks)
+		t.sweeper.Reset(t.o.Idle / looks)
 	}
 }
 
