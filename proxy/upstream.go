@@ -94,7 +94,7 @@ func (u *Upstreams) at(location string, t Timeouts, own bool) (*Upstream, error)
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
 	up := &Upstream{plain: at.Scheme == "http" || at.Scheme == "unix", scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
-	key := upstreamKey{at.Scheme, at.Host, t, own && up.plain}
+	key := upstreamKey{at.Scheme, at.Host, t, own && up.plain && onward.Available}
 	switch at.Scheme {
 	case "http", "https", "h2c":
 		if at.Host == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "" {

@@ -37,7 +37,7 @@ var (
 
 func newConn(dialled net.Conn) *conn {
 	c := &conn{Conn: dialled}
-	if socket, ok := dialled.(syscall.Conn); ok && canPeek {
+	if socket, ok := dialled.(syscall.Conn); ok && Available {
 		if raw, err := socket.SyscallConn(); err == nil {
 			c.raw, c.look = raw, c.lookAt
 		}

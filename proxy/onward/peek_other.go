@@ -2,8 +2,8 @@
 
 package onward
 
-// canPeek is false where nobody tells what has come; a connection serves one
+// Available is false where nobody tells what has come; a connection serves one
 // request there.
-const canPeek = false
+const Available = false
 
 func (c *conn) lookAt(uintptr) {}

@@ -4,7 +4,9 @@ package onward
 
 import "syscall"
 
-const canPeek = true
+// Available tells whether the system can be asked what has come. Where it cannot,
+// a connection serves one request.
+const Available = true
 
 // lookAt asks the system what has come, and takes nothing of it.
 func (c *conn) lookAt(fd uintptr) {

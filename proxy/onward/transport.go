@@ -49,9 +49,9 @@ type Transport struct {
 	closing  bool // nothing is kept until somebody asks again
 }
 
-// sweepEvery is how often idle connections are looked at: who has closed one is
-// not to wait for us long.
-const sweepEvery = 5 * time.Second
+// looks is how often a connection is looked at until it has been idle for long
+// enough: who has closed one is not to wait for us that long.
+const looks = 15
 
 // ErrUnasked is the end of a connection on which octets came that answer no
 // request.
@@ -171,9 +171,9 @@ func (t *Transport) keep(c *conn) {
 	switch {
 	case t.sweeping:
 	case t.sweeper == nil:
-		t.sweeper = time.AfterFunc(min(sweepEvery, t.o.Idle), t.sweep)
+		t.sweeper = time.AfterFunc(t.o.Idle/looks, t.sweep)
 	default:
-		t.sweeper.Reset(min(sweepEvery, t.o.Idle))
+		t.sweeper.Reset(t.o.Idle / looks)
 	}
 	t.sweeping = true
 }
@@ -195,7 +195,7 @@ func (t *Transport) sweep() {
 		return true
 	})
 	if t.sweeping = len(t.idle) > 0; t.sweeping {
-		t.sweeper.Reset(min(sweepEvery, t.o.Idle))
+		t.sweeper.Reset(t.o.Idle / looks)
 	}
 }
 
