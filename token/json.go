@@ -150,15 +150,16 @@ func (v Value) Number() (text string, ok bool) {
 // Texts decodes an array that holds nothing but strings; ok is false for any
 // other type and for an array with any other element.
 func (v Value) Texts() (list []string, ok bool) {
-	elements, ok := v.Elements()
-	if !ok {
+	if len(v) < 2 || v[0] != '[' {
 		return nil, false
 	}
-	list = make([]string, len(elements))
-	for i, e := range elements {
-		if list[i], ok = e.Text(); !ok {
+	list = make([]string, 0, v.count())
+	for element := range v.Each() {
+		text, ok := element.Text()
+		if !ok {
 			return nil, false
 		}
+		list = append(list, text)
 	}
 	return list, true
 }

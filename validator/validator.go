@@ -107,6 +107,7 @@ type Validator struct {
 	cache    *lru.Cache[[32]byte, *verified]
 	onLookup func(bool)
 	onJudged func(*Result)
+	heads    token.Heads // of tokens whose signature held
 
 	introspector Introspector
 	statuses     Statuses
@@ -321,7 +322,7 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 // verify parses the token, finds the issuer's key and checks the signature. What the
 // token says of itself before that may refuse it, and does nothing else.
 func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.Time) (*verified, error) {
-	u, err := token.ParseJWT(cred.Raw, r.limit)
+	u, err := r.heads.ParseJWT(cred.Raw, r.limit)
 	noteForm(cred, err)
 	if err != nil {
 		return nil, err
@@ -355,6 +356,9 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 		if others := r.keys.Reissued(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), keys); len(others) > 0 {
 			seen, err = i.open(u, others)
 		}
+	}
+	if err == nil {
+		r.heads.Learn(u)
 	}
 	return seen, i.vouchOpened(err)
 }
@@ -492,4 +496,20 @@ func (r *Resource) accepts(i *issuer, audience []string) bool {
 	}
 	want := r.wanted(i)
 	return slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(want, a) })
+}
+
+// acceptsClaim is accepts for an aud claim that nobody has read yet. It is a
+// string or an array of nothing else.
+func (r *Resource) acceptsClaim(i *issuer, aud token.Value) bool {
+	want := r.wanted(i)
+	if text, ok := aud.Text(); ok {
+		return i.AnyAudience || slices.Contains(want, text)
+	}
+	found, texts := false, aud != "" && aud[0] == '['
+	for element := range aud.Each() {
+		text, ok := element.Text()
+		texts = texts && ok
+		found = found || slices.Contains(want, text)
+	}
+	return texts && (found || i.AnyAudience)
 }
