@@ -41,6 +41,7 @@ type Member struct {
 // An Object is a JSON object that passed the strict scan of ParseObject.
 type Object struct {
 	members []Member
+	packed  Packed // instead of members, in what a Dictionary made
 }
 
 // ParseObject reads text as exactly one JSON object: valid UTF-8 without byte
@@ -78,8 +79,15 @@ func (o *Object) parse(text string) error {
 // Get returns the value of the member called name, compared code point for
 // code point.
 func (o *Object) Get(name string) (Value, bool) {
+	return o.find(func(other string) bool { return other == name })
+}
+
+func (o *Object) find(wanted func(name string) bool) (Value, bool) {
+	if o.packed.shape != nil {
+		return o.packed.find(wanted)
+	}
 	for i := range o.members {
-		if o.members[i].Name == name {
+		if wanted(o.members[i].Name) {
 			return o.members[i].Value, true
 		}
 	}
@@ -88,7 +96,12 @@ func (o *Object) Get(name string) (Value, bool) {
 
 // Members returns the members in the order of the text. The slice is shared:
 // callers must not change it.
-func (o *Object) Members() []Member { return o.members }
+func (o *Object) Members() []Member {
+	if o.packed.shape != nil {
+		return o.packed.members()
+	}
+	return o.members
+}
 
 // Lookup follows a dotted path through nested objects. A member whose own name
 // is the whole remaining path wins over a step into an object, so that names

@@ -152,10 +152,20 @@ func (u *Unverified) Signature(v Verifier) error {
 // or an *Error with code invalid_token when a registered claim has the wrong
 // type.
 func (u *Unverified) Open(v Verifier) (*Claims, error) {
+	return u.OpenInto(nil, v)
+}
+
+// OpenInto is Open for claims that are to be kept: they are packed with d, and
+// nothing of the token's text stays in memory with them. With a nil d they are not.
+func (u *Unverified) OpenInto(d *Dictionary, v Verifier) (*Claims, error) {
 	if err := u.Signature(v); err != nil {
 		return nil, err
 	}
-	return decodeClaims(&u.payload)
+	payload := u.payload // by itself, and not as a part of u
+	if d != nil {
+		return decodeClaims(d.pack(&payload))
+	}
+	return decodeClaims(&payload)
 }
 
 // lowerASCII lowers the letters of ASCII only: strings.ToLower would make some

@@ -73,7 +73,8 @@ func TestRequestsShareNothingOfTheirOwn(t *testing.T) {
 		}
 		wait.Wait()
 		for _, digest := range v.cache.Keys() {
-			if seen, _ := v.cache.Peek(digest); seen.principal.Nonce != "" || seen.principal.Scope.String() != scope {
+			k, _ := v.cache.Peek(digest)
+			if seen := k.verified(); seen.principal.Nonce != "" || seen.principal.Scope.String() != scope {
 				t.Errorf("a request left its mark: %+v", seen.principal)
 			}
 		}

@@ -104,7 +104,7 @@ type Validator struct {
 	dpop     Confirmer
 	opaque   []*issuer // those that give tokens which are no JWT
 	limit    int
-	cache    *lru.Cache[[32]byte, *verified]
+	cache    *lru.Cache[[32]byte, *kept]
 	onLookup func(bool)
 	onJudged func(*Result)
 	heads    token.Heads // of tokens whose signature held
@@ -121,6 +121,7 @@ type issuer struct {
 	Options
 	allowed           map[string]bool // canonical names
 	required, machine []demand
+	common            *token.Dictionary // of its tokens that are remembered; nil for none
 }
 
 // verified is what is remembered of a token: that this signature held under
@@ -167,6 +168,9 @@ func New(p Parts) (*Validator, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p.CacheSize > 0 {
+			i.common = &token.Dictionary{}
+		}
 		v.issuers[o.Issuer] = i
 		if o.Vouch {
 			if v.vouching == nil {
@@ -186,7 +190,7 @@ func New(p Parts) (*Validator, error) {
 	}
 	if p.CacheSize > 0 {
 		var err error
-		if v.cache, err = lru.New[[32]byte, *verified](p.CacheSize); err != nil {
+		if v.cache, err = lru.New[[32]byte, *kept](p.CacheSize); err != nil {
 			return nil, fmt.Errorf("verified-token cache: %w", err)
 		}
 	}
@@ -286,7 +290,9 @@ func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]
 		return nil, nil, issuer, err
 	}
 	if !known && r.cache != nil {
-		r.cache.Add(digest, seen)
+		if k, ok := keep(seen); ok {
+			r.cache.Add(digest, k)
+		}
 	}
 	if err = r.checkStatus(ctx, cred, seen); err != nil {
 		return nil, nil, issuer, err
@@ -308,10 +314,14 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 	if v.cache == nil {
 		return nil, false
 	}
-	seen, hit = v.cache.Get(digest)
-	if hit && !v.keys.Holds(seen.issuer.Keys, seen.key) {
+	k, hit := v.cache.Get(digest)
+	if hit && !v.keys.Holds(k.issuer.Keys, k.key) {
 		v.cache.Remove(digest)
 		hit = false
+	}
+	if hit {
+		seen = k.verified()
+		hit = seen != nil
 	}
 	if v.onLookup != nil {
 		v.onLookup(hit)
@@ -378,7 +388,7 @@ func noteForm(cred token.Credential, err error) {
 // names no key or a set names one twice.
 func (i *issuer) open(u *token.Unverified, keys []*jwks.Key) (*verified, error) {
 	for _, key := range keys {
-		claims, err := u.Open(key)
+		claims, err := u.OpenInto(i.common, key)
 		if _, refused := errors.AsType[*token.Error](err); refused {
 			return nil, err
 		}
@@ -415,13 +425,21 @@ func (i *issuer) read(c *token.Claims, key *jwks.Key) (*verified, error) {
 	return seen, nil
 }
 
+// parseScopes shares the scopes of tokens that are remembered.
+func (i *issuer) parseScopes(text string) token.Scopes {
+	if i.common == nil {
+		return token.ParseScopes(text)
+	}
+	return i.common.List(text, func(text string) []string { return token.ParseScopes(text) })
+}
+
 func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 	v, found := c.Lookup(i.ScopeClaim)
 	if !found {
 		return nil, nil
 	}
 	if text, ok := v.Text(); ok {
-		return token.ParseScopes(text), nil
+		return i.parseScopes(text), nil
 	}
 	if list, ok := v.Texts(); ok && (i.ScopeClaim != "scope" || i.Profile != RFC9068) {
 		return list, nil
