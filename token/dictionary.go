@@ -182,13 +182,25 @@ func (p Packed) get(i int) Value {
 	return Value(p.text[at+before : at+before+length])
 }
 
-// members is the object as it was before it was packed.
-func (p Packed) members() []Member {
-	all := make([]Member, len(p.shape.names))
-	for i, name := range p.shape.names {
-		all[i] = Member{name, p.get(i)}
+// appendMembers adds what the object had before it was packed.
+func (p Packed) appendMembers(out []Member) []Member {
+	lengths := len(p.shape.names)
+	at, n := lengths, 0
+	for i := range p.shape.names {
+		if p.text[i] == 0 {
+			_, at = lengthAt(p.text, at)
+		}
 	}
-	return all
+	for i, name := range p.shape.names {
+		if p.text[i] != 0 {
+			out = append(out, Member{name, p.get(i)})
+			continue
+		}
+		n, lengths = lengthAt(p.text, lengths)
+		out = append(out, Member{name, Value(p.text[at : at+n])})
+		at += n
+	}
+	return out
 }
 
 func (p Packed) find(wanted func(name string) bool) (Value, bool) {

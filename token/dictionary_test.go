@@ -92,7 +92,7 @@ func TestPackedClaims(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 		for _, got := range []*Claims{kept, again} {
-			if !slices.Equal(got.Members(), want.Members()) {
+			if !slices.Equal(got.Members(), want.Members()) || !slices.Equal(got.AppendMembers(nil), want.AppendMembers(nil)) {
 				t.Errorf("members: %q, want %q", got.Members(), want.Members())
 			}
 			bare, other := *got, *want

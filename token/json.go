@@ -98,7 +98,7 @@ func (o *Object) find(wanted func(name string) bool) (Value, bool) {
 // callers must not change it.
 func (o *Object) Members() []Member {
 	if o.packed.shape != nil {
-		return o.packed.members()
+		return o.packed.appendMembers(make([]Member, 0, len(o.packed.shape.names)))
 	}
 	return o.members
 }

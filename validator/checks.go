@@ -63,7 +63,23 @@ func noteKind(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 	l.Text(token.ReasonKind, "no sign of another kind of JWT")
 }
 
-func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidToken, r) }
+// refusals are made once: a refusal that says nothing of its request is the same
+// for all, and costs nothing however many bad tokens come. Nobody changes one: Because
+// and Using make copies.
+var refusals = func() map[token.Reason]*token.Error {
+	m := make(map[token.Reason]*token.Error, len(token.Reasons))
+	for _, r := range token.Reasons {
+		m[r.Reason] = token.Refuse(token.InvalidToken, r.Reason)
+	}
+	return m
+}()
+
+func refuse(r token.Reason) *token.Error {
+	if made := refusals[r]; made != nil {
+		return made
+	}
+	return token.Refuse(token.InvalidToken, r)
+}
 
 func checkIssuer(_ *Resource, t *verified, _ time.Time) *token.Error {
 	if t.Issuer != t.issuer.Issuer {

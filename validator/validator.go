@@ -275,7 +275,7 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]byte, now time.Time) (p *token.Principal, seen *verified, issuer string, err error) {
 	seen, known, err := r.learn(ctx, cred, digest, now)
 	if err != nil {
-		return nil, nil, token.Voucher(err), err
+		return nil, nil, r.voucher(err), err
 	}
 	issuer = seen.issuer.Name
 	for _, c := range checks {
@@ -345,7 +345,7 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 		if cred.Trace != nil {
 			cred.Trace.Want(slices.Sorted(maps.Keys(r.issuers)))
 		}
-		return nil, token.Refuse(token.InvalidToken, token.ReasonIssuer)
+		return nil, refuse(token.ReasonIssuer)
 	}
 	if refusal := i.early(r, u, now, cred.Trace); refusal != nil {
 		return nil, r.vouchEarly(ctx, i, u, refusal)
@@ -355,7 +355,7 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, now time.T
 	cred.Trace.Text(token.ReasonUnknownKey, u.KeyID)
 	keys, err := r.keys.Keys(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), issued)
 	if errors.Is(err, jwks.ErrNoKey) {
-		return nil, token.Refuse(token.InvalidToken, token.ReasonUnknownKey)
+		return nil, refuse(token.ReasonUnknownKey)
 	}
 	if err != nil {
 		return nil, err
