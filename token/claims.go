@@ -39,6 +39,18 @@ func (c *Claims) Members() []Member {
 	return c.object.Members()
 }
 
+// AppendMembers adds what Members lists to out, which costs nothing where out has
+// the room.
+func (c *Claims) AppendMembers(out []Member) []Member {
+	switch {
+	case c.object == nil:
+		return out
+	case c.object.packed.shape != nil:
+		return c.object.packed.appendMembers(out)
+	}
+	return append(out, c.object.members...)
+}
+
 // ReadClaims reads the registered claims out of what an issuer itself said of
 // a token (RFC 7662 section 2.2). The error is an *Error with code
 // invalid_token when one has the wrong type.
@@ -70,7 +82,7 @@ func decodeClaims(o *Object) (*Claims, error) {
 	}
 	if v, found := o.Get("aud"); found {
 		var ok bool
-		if c.Audience, ok = TextOrList(v); !ok {
+		if c.Audience, ok = o.readTexts(v); !ok {
 			return nil, Refuse(InvalidToken, ReasonAudience)
 		}
 	}

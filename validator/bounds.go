@@ -230,7 +230,7 @@ func (r *Resource) try(ctx context.Context, cred token.Credential, q *question, 
 			entered = true
 			defer func() { r.leave(source, held) }()
 		}
-		claims, err := q.token.Open(key)
+		claims, err := q.token.OpenInto(q.issuer.common, key)
 		_, refused := errors.AsType[*token.Error](err)
 		held = refused || err == nil
 		if r.bounds.OnSignature != nil {

@@ -63,7 +63,23 @@ func noteKind(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
 	l.Text(token.ReasonKind, "no sign of another kind of JWT")
 }
 
-func refuse(r token.Reason) *token.Error { return token.Refuse(token.InvalidToken, r) }
+// refusals are made once: a refusal that says nothing of its request is the same
+// for all, and costs nothing however many bad tokens come. Nobody changes one: Because
+// and Using make copies.
+var refusals = func() map[token.Reason]*token.Error {
+	m := make(map[token.Reason]*token.Error, len(token.Reasons))
+	for _, r := range token.Reasons {
+		m[r.Reason] = token.Refuse(token.InvalidToken, r.Reason)
+	}
+	return m
+}()
+
+func refuse(r token.Reason) *token.Error {
+	if made := refusals[r]; made != nil {
+		return made
+	}
+	return token.Refuse(token.InvalidToken, r)
+}
 
 func checkIssuer(_ *Resource, t *verified, _ time.Time) *token.Error {
 	if t.Issuer != t.issuer.Issuer {
@@ -223,7 +239,7 @@ func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *t
 	if v, found := u.Untrusted("aud"); found && i.AudienceClaim == "aud" {
 		trace.Value(token.ReasonAudience, v)
 		trace.Want(r.wanted(i))
-		if list, ok := token.TextOrList(v); !ok || !r.accepts(i, list) {
+		if !r.acceptsClaim(i, v) {
 			return refuse(token.ReasonAudience)
 		}
 	}

@@ -18,6 +18,15 @@ func (v *Validator) vouched(issuer string, err error) error {
 	return &token.Vouched{Issuer: issuer, Err: err}
 }
 
+// voucher is token.Voucher where somebody may have vouched: to look through a
+// refusal costs more than to make it.
+func (v *Validator) voucher(err error) string {
+	if v.vouching == nil {
+		return ""
+	}
+	return token.Voucher(err)
+}
+
 // vouchEarly finds out whether the token that early refuses is the issuer's at all,
 // for those who treat its refusals in another way. Of a token with an algorithm that
 // is not accepted nobody can tell. The answer stays the refusal.

@@ -202,12 +202,14 @@ func newEvaluation(p *Program) *evaluation {
 
 func (e *evaluation) begin(in *Input) {
 	e.in, e.work, e.unsure = *in, maxWork, false
-	e.claims.members = in.Principal.Members()
+	e.claims.members = in.Principal.AppendMembers(e.claims.members)
 }
 
 // end forgets the caller.
 func (e *evaluation) end() {
-	e.in, e.claims.members = Input{}, nil
+	e.in = Input{}
+	clear(e.claims.members)
+	e.claims.members = e.claims.members[:0]
 	clear(e.headers)
 	clear(e.claims.made)
 	e.claims.made = e.claims.made[:0]
