@@ -181,7 +181,7 @@ func (r *Resource) signed(ctx context.Context, cred token.Credential, digest [32
 	case told:
 		again := *refusal // whoever answers may add to it
 		return nil, &again
-	case other.err == nil:
+	case other.err == nil && r.keys.Holds(q.issuer.Keys, other.seen.key):
 		return other.seen, nil
 	}
 	return r.find(ctx, cred, q)

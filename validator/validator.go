@@ -354,6 +354,9 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, digest [32
 	if err != nil {
 		return nil, err
 	}
+	if set == nil {
+		set = r.keys.Current(i.Keys) // the first one, which this very request waited for
+	}
 	cred.Trace.Text(token.ReasonSignature, u.Algorithm)
 	seen, err := r.signed(ctx, cred, digest, &question{i, u, keys, set})
 	if refusal, told := aboutToken(err); told {
