@@ -26,16 +26,39 @@ func ParseProofKey(text string) (*Key, error) {
 	return k, err
 }
 
-// ProofKeys remembers the proof keys seen last. It remembers what a text says,
-// never that anybody holds the key.
+// ProofKeys remembers the proof keys seen last, and the headers they came in. It
+// remembers what a text says, never that anybody holds the key.
 type ProofKeys struct {
-	keys *lru.Cache[string, *Key]
+	keys  *lru.Cache[string, *Key]
+	heads *lru.Cache[string, ProofHead] // by their octets
+}
+
+// A ProofHead is the header of a proof with its key, which is fit for its alg.
+type ProofHead struct {
+	*token.Head
+	Key *Key
 }
 
 // NewProofKeys makes a memory of at most size keys, and at least one.
 func NewProofKeys(size int) *ProofKeys {
 	keys, _ := lru.New[string, *Key](max(size, 1)) // fails for a size below 1 only
-	return &ProofKeys{keys: keys}
+	heads, _ := lru.New[string, ProofHead](max(size, 1))
+	return &ProofKeys{keys: keys, heads: heads}
+}
+
+// Head returns what is remembered of the header that proof begins with; the zero
+// ProofHead where nothing is.
+func (p *ProofKeys) Head(proof string) ProofHead {
+	h, _ := p.heads.Get(token.Segment(proof))
+	return h
+}
+
+// Remember remembers the header of proof with the key that is in it.
+func (p *ProofKeys) Remember(proof *token.Unverified, key *Key) {
+	if !p.heads.Contains(proof.Segment()) {
+		head := proof.Head()
+		p.heads.Add(head.Segment(), ProofHead{head, key})
+	}
 }
 
 // Parse is ParseProofKey for a text that may have been seen before.

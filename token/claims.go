@@ -70,7 +70,7 @@ func decodeClaims(o *Object) (*Claims, error) {
 	}
 	if v, found := o.Get("aud"); found {
 		var ok bool
-		if c.Audience, ok = TextOrList(v); !ok {
+		if c.Audience, ok = o.readTexts(v); !ok {
 			return nil, Refuse(InvalidToken, ReasonAudience)
 		}
 	}

@@ -41,6 +41,7 @@ type Member struct {
 // An Object is a JSON object that passed the strict scan of ParseObject.
 type Object struct {
 	members []Member
+	packed  Packed // instead of members, in what a Dictionary made
 }
 
 // ParseObject reads text as exactly one JSON object: valid UTF-8 without byte
@@ -78,8 +79,15 @@ func (o *Object) parse(text string) error {
 // Get returns the value of the member called name, compared code point for
 // code point.
 func (o *Object) Get(name string) (Value, bool) {
+	return o.find(func(other string) bool { return other == name })
+}
+
+func (o *Object) find(wanted func(name string) bool) (Value, bool) {
+	if o.packed.shape != nil {
+		return o.packed.find(wanted)
+	}
 	for i := range o.members {
-		if o.members[i].Name == name {
+		if wanted(o.members[i].Name) {
 			return o.members[i].Value, true
 		}
 	}
@@ -88,7 +96,12 @@ func (o *Object) Get(name string) (Value, bool) {
 
 // Members returns the members in the order of the text. The slice is shared:
 // callers must not change it.
-func (o *Object) Members() []Member { return o.members }
+func (o *Object) Members() []Member {
+	if o.packed.shape != nil {
+		return o.packed.members()
+	}
+	return o.members
+}
 
 // Lookup follows a dotted path through nested objects. A member whose own name
 // is the whole remaining path wins over a step into an object, so that names
@@ -150,15 +163,16 @@ func (v Value) Number() (text string, ok bool) {
 // Texts decodes an array that holds nothing but strings; ok is false for any
 // other type and for an array with any other element.
 func (v Value) Texts() (list []string, ok bool) {
-	elements, ok := v.Elements()
-	if !ok {
+	if len(v) < 2 || v[0] != '[' {
 		return nil, false
 	}
-	list = make([]string, len(elements))
-	for i, e := range elements {
-		if list[i], ok = e.Text(); !ok {
+	list = make([]string, 0, v.count())
+	for element := range v.Each() {
+		text, ok := element.Text()
+		if !ok {
 			return nil, false
 		}
+		list = append(list, text)
 	}
 	return list, true
 }

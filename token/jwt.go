@@ -48,7 +48,10 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // parts in canonical base64url, header and payload by the rules of
 // ParseObject, no crit, b64 or zip (RFC 7515 section 4.1.11, RFC 7797).
 // The error is an *Error with code invalid_token.
-func ParseJWT(raw string, limit int) (*Unverified, error) {
+func ParseJWT(raw string, limit int) (*Unverified, error) { return parseJWT(raw, limit, nil) }
+
+// parseJWT takes the header from known, where that begins with the same octets.
+func parseJWT(raw string, limit int, known *Head) (*Unverified, error) {
 	if len(raw) > limit {
 		return nil, Refuse(InvalidToken, ReasonTooLong)
 	}
@@ -57,10 +60,9 @@ func ParseJWT(raw string, limit int) (*Unverified, error) {
 		return nil, Refuse(InvalidToken, ReasonMalformed)
 	}
 	u := &Unverified{signed: raw[:second]}
-	if err := u.header.decode(raw[:first]); err != nil {
-		return nil, Refuse(InvalidToken, ReasonMalformed).Because(err)
-	}
-	if err := u.readHeader(); err != nil {
+	if known != nil && known.segment == raw[:first] {
+		u.header, u.Algorithm, u.Type, u.KeyID = known.header, known.algorithm, known.mediaType, known.keyID
+	} else if err := u.decodeHeader(raw[:first]); err != nil {
 		return nil, err
 	}
 	if err := u.payload.decode(raw[first+1 : second]); err != nil {
@@ -99,6 +101,13 @@ func (o *Object) decode(part string) error {
 		return err
 	}
 	return o.parse(string(text))
+}
+
+func (u *Unverified) decodeHeader(segment string) error {
+	if err := u.header.decode(segment); err != nil {
+		return Refuse(InvalidToken, ReasonMalformed).Because(err)
+	}
+	return u.readHeader()
 }
 
 func (u *Unverified) readHeader() error {
@@ -146,10 +155,20 @@ func (u *Unverified) Signature(v Verifier) error {
 // or an *Error with code invalid_token when a registered claim has the wrong
 // type.
 func (u *Unverified) Open(v Verifier) (*Claims, error) {
+	return u.OpenInto(nil, v)
+}
+
+// OpenInto is Open for claims that are to be kept: they are packed with d, and
+// nothing of the token's text stays in memory with them. With a nil d they are not.
+func (u *Unverified) OpenInto(d *Dictionary, v Verifier) (*Claims, error) {
 	if err := u.Signature(v); err != nil {
 		return nil, err
 	}
-	return decodeClaims(&u.payload)
+	payload := u.payload // by itself, and not as a part of u
+	if d != nil {
+		return decodeClaims(d.pack(&payload))
+	}
+	return decodeClaims(&payload)
 }
 
 // lowerASCII lowers the letters of ASCII only: strings.ToLower would make some

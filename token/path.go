@@ -8,15 +8,11 @@ import "strings"
 // lookupExact follows such a path.
 func (o *Object) lookupExact(path string) (Value, bool) {
 	name, rest, more := cutPath(path)
-	for i := range o.members {
-		if isWritten(o.members[i].Name, name) {
-			if more {
-				return o.members[i].Value.lookupExact(rest)
-			}
-			return o.members[i].Value, true
-		}
+	v, found := o.find(func(member string) bool { return isWritten(member, name) })
+	if found && more {
+		return v.lookupExact(rest)
 	}
-	return "", false
+	return v, found
 }
 
 func (v Value) lookupExact(path string) (Value, bool) {

@@ -19,6 +19,14 @@ func (v Value) Each() iter.Seq[Value] {
 	}
 }
 
+// count is how many elements Each yields.
+func (v Value) count() (n int) {
+	for range v.Each() {
+		n++
+	}
+	return n
+}
+
 // Member returns the member of an object called name, compared code point for
 // code point; found is false for any other type.
 func (v Value) Member(name string) (member Value, found bool) {

@@ -40,37 +40,43 @@ func measure(b *testing.B, decide func(i int) error) {
 	b.ReportMetric(float64(cpu(b)-from)/float64(n), "cpu-ns/op")
 }
 
-func benchWorld(b *testing.B, alg string, cacheSize int) (*devissuer.Issuer, *Resource) {
-	b.Helper()
+func benchWorld(tb testing.TB, alg string, cacheSize int) (*devissuer.Issuer, *Resource) {
+	tb.Helper()
 	issuer, err := devissuer.New(devissuer.Options{Identifier: issuerName, Algorithms: []string{alg}})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	file := filepath.Join(b.TempDir(), "jwks.json")
-	if err := os.WriteFile(file, issuer.JWKS(), 0o600); err != nil {
-		b.Fatal(err)
+	return issuer, benchResource(tb, issuer.JWKS(), cacheSize)
+}
+
+// benchResource takes the tokens of whoever has a key of set.
+func benchResource(tb testing.TB, set []byte, cacheSize int) *Resource {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "jwks.json")
+	if err := os.WriteFile(file, set, 0o600); err != nil {
+		tb.Fatal(err)
 	}
 	keys := jwks.NewCache(jwks.Options{})
 	keys.Configure([]jwks.Source{{Name: "as", Issuer: issuerName, File: file}})
 	proofs, err := dpop.New(dpop.Options{}, replay.NewMemory(50_000_000))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	v, err := New(Parts{
 		Issuers: []Options{{Name: "as", Issuer: issuerName, Leeway: 30 * time.Second}},
 		Keys:    keys, DPoP: proofs, CacheSize: cacheSize,
 	})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	return issuer, v.For(Audience{Any: []string{"https://rs.example.com"}})
+	return v.For(Audience{Any: []string{"https://rs.example.com"}})
 }
 
-func mintBench(b *testing.B, issuer *devissuer.Issuer, claims map[string]any) string {
-	b.Helper()
+func mintBench(tb testing.TB, issuer *devissuer.Issuer, claims map[string]any) string {
+	tb.Helper()
 	raw, err := issuer.Mint(devissuer.Token{Claims: claims})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return raw
 }

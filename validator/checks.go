@@ -223,7 +223,7 @@ func (i *issuer) early(r *Resource, u *token.Unverified, now time.Time, trace *t
 	if v, found := u.Untrusted("aud"); found && i.AudienceClaim == "aud" {
 		trace.Value(token.ReasonAudience, v)
 		trace.Want(r.wanted(i))
-		if list, ok := token.TextOrList(v); !ok || !r.accepts(i, list) {
+		if !r.acceptsClaim(i, v) {
 			return refuse(token.ReasonAudience)
 		}
 	}

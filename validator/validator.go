@@ -104,12 +104,13 @@ type Validator struct {
 	dpop     Confirmer
 	opaque   []*issuer // those that give tokens which are no JWT
 	limit    int
-	cache    *cache.Cache[*verified] // nil for none
-	doubts   *doubts                 // nil for none
+	cache    *cache.Cache[*kept] // nil for none
+	doubts   *doubts             // nil for none
 	flights  flights
 	bounds   Bounds
 	onLookup func(bool)
 	onJudged func(*Result)
+	heads    token.Heads // of tokens whose signature held
 
 	introspector Introspector
 	statuses     Statuses
@@ -123,6 +124,7 @@ type issuer struct {
 	Options
 	allowed           map[string]bool // canonical names
 	required, machine []demand
+	common            *token.Dictionary // of its tokens that are remembered; nil for none
 }
 
 // verified is what is remembered of a token: that this signature held under
@@ -169,6 +171,9 @@ func New(p Parts) (*Validator, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p.CacheSize > 0 {
+			i.common = &token.Dictionary{}
+		}
 		v.issuers[o.Issuer] = i
 		if o.Vouch {
 			if v.vouching == nil {
@@ -187,7 +192,7 @@ func New(p Parts) (*Validator, error) {
 		}
 	}
 	if p.CacheSize > 0 {
-		v.cache = cache.New[*verified](p.CacheSize, func() time.Time { return v.now() })
+		v.cache = cache.New[*kept](p.CacheSize, func() time.Time { return v.now() })
 	}
 	v.doubts, v.bounds, v.flights.under = newDoubts(p.Bounds.Refused), p.Bounds, make(map[[32]byte]*flight)
 	return v, nil
@@ -289,7 +294,9 @@ func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]
 		return nil, nil, issuer, err
 	}
 	if !known && r.cache != nil {
-		r.cache.Add(digest, seen, cache.Holder{Issuer: issuer, Client: seen.ClientID}, seen.until())
+		if k, ok := keep(seen); ok {
+			r.cache.Add(digest, k, cache.Holder{Issuer: issuer, Client: strings.Clone(seen.ClientID)}, seen.until())
+		}
 	}
 	if err = r.checkStatus(ctx, cred, seen); err != nil {
 		return nil, nil, issuer, err
@@ -311,10 +318,14 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 	if v.cache == nil {
 		return nil, false
 	}
-	seen, hit = v.cache.Get(digest)
-	if hit && !v.keys.Holds(seen.issuer.Keys, seen.key) {
+	k, hit := v.cache.Get(digest)
+	if hit && !v.keys.Holds(k.issuer.Keys, k.key) {
 		v.cache.Remove(digest)
 		hit = false
+	}
+	if hit {
+		seen = k.verified()
+		hit = seen != nil
 	}
 	if v.onLookup != nil {
 		v.onLookup(hit)
@@ -325,7 +336,7 @@ func (v *Validator) recall(digest [32]byte) (seen *verified, hit bool) {
 // verify parses the token, finds the issuer's key and checks the signature. What the
 // token says of itself before that may refuse it, and does nothing else.
 func (r *Resource) verify(ctx context.Context, cred token.Credential, digest [32]byte, now time.Time) (*verified, error) {
-	u, err := token.ParseJWT(cred.Raw, r.limit)
+	u, err := r.heads.ParseJWT(cred.Raw, r.limit)
 	noteForm(cred, err)
 	if err != nil {
 		return nil, err
@@ -358,9 +369,12 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, digest [32
 		set = r.keys.Current(i.Keys) // the first one, which this very request waited for
 	}
 	cred.Trace.Text(token.ReasonSignature, u.Algorithm)
-	seen, err := r.signed(ctx, cred, digest, &question{i, u, keys, set})
+	seen, err := r.signed(ctx, cred, digest, question{i, u, keys, set})
 	if refusal, told := aboutToken(err); told {
 		r.doubts.forge(digest, forgery{refusal, r, i, set, i.refusedUntil(u, now)})
+	}
+	if err == nil {
+		r.heads.Learn(u)
 	}
 	return seen, i.vouchOpened(err)
 }
@@ -414,13 +428,21 @@ func (i *issuer) read(c *token.Claims, key *jwks.Key) (*verified, error) {
 	return seen, nil
 }
 
+// parseScopes shares the scopes of tokens that are remembered.
+func (i *issuer) parseScopes(text string) token.Scopes {
+	if i.common == nil {
+		return token.ParseScopes(text)
+	}
+	return i.common.List(text, func(text string) []string { return token.ParseScopes(text) })
+}
+
 func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {
 	v, found := c.Lookup(i.ScopeClaim)
 	if !found {
 		return nil, nil
 	}
 	if text, ok := v.Text(); ok {
-		return token.ParseScopes(text), nil
+		return i.parseScopes(text), nil
 	}
 	if list, ok := v.Texts(); ok && (i.ScopeClaim != "scope" || i.Profile != RFC9068) {
 		return list, nil
@@ -496,4 +518,20 @@ func (r *Resource) accepts(i *issuer, audience []string) bool {
 	}
 	want := r.wanted(i)
 	return slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(want, a) })
+}
+
+// acceptsClaim is accepts for an aud claim that nobody has read yet. It is a
+// string or an array of nothing else.
+func (r *Resource) acceptsClaim(i *issuer, aud token.Value) bool {
+	want := r.wanted(i)
+	if text, ok := aud.Text(); ok {
+		return i.AnyAudience || slices.Contains(want, text)
+	}
+	found, texts := false, aud != "" && aud[0] == '['
+	for element := range aud.Each() {
+		text, ok := element.Text()
+		texts = texts && ok
+		found = found || slices.Contains(want, text)
+	}
+	return texts && (found || i.AnyAudience)
 }

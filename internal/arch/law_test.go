@@ -155,10 +155,10 @@ var wicketgate = law{
 		"cmd/wicketgate": {5600, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
 
 		"config":               {5000, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
-		"token":                {1900, "the vocabulary of all others, and the scanner that every octet from outside passes"},
-		"validator":            {1730, "tokens that speak for themselves, those their issuer is asked about, those a status list or a deny rule tells of, and all of them again while a stream lasts"},
+		"token":                {2230, "the vocabulary of all others, the scanner that every octet from outside passes, and the form in which many claims are kept"},
+		"validator":            {1830, "tokens that speak for themselves, those their issuer is asked about, those a status list or a deny rule tells of, and all of them again while a stream lasts"},
 		"policy":               {2300, "paths, the ways in which others read them, routes by host and path, and each thing a route may ask of a caller, with what explain shows of it"},
-		"jwks":                 {2070, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
+		"jwks":                 {2080, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; and they are kept through outages, in memory and on disk"},
 		"policy/expr":          {1160, "a value of the language for each thing that a claim can be, decoded when it is asked for, and all that is refused before an expression runs"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},

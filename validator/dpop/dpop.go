@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wicketgate/wicketgate/jwks"
@@ -161,6 +162,7 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if subtle.ConstantTimeCompare([]byte(key.Thumbprint()), []byte(jkt)) != 1 {
 		return "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
+	v.keys.Remember(proof, key) // not before a good token names the key: strangers push nothing out
 	said, err := v.judge(proof, cred, digest, jkt, now)
 	if err != nil {
 		return "", err
@@ -244,30 +246,44 @@ func (v *Verifier) read(lines []string, trace *token.Trace) (*token.Unverified, 
 		return nil, nil, refuse(token.ReasonDPoPMalformed)
 	}
 	trace.Count(token.ReasonDPoPMalformed, len(lines[0]), "octets")
-	proof, err := token.ParseJWT(lines[0], v.options.MaxLength)
+	var known jwks.ProofHead
+	if trace == nil {
+		known = v.keys.Head(lines[0])
+	}
+	proof, err := known.ParseJWT(lines[0], v.options.MaxLength)
 	if err != nil {
 		return nil, nil, refuse(token.ReasonDPoPMalformed).Because(err)
 	}
+	if known.Key != nil {
+		return proof, known.Key, nil
+	}
+	key, err := v.readHeader(proof, trace)
+	return proof, key, err
+}
+
+// readHeader judges the header, which the proofs of one client have in common, and
+// parses its key: checks 4, 5 and 7.
+func (v *Verifier) readHeader(proof *token.Unverified, trace *token.Trace) (*jwks.Key, error) {
 	typ, _ := proof.Header("typ")
 	trace.Value(token.ReasonDPoPType, typ)
 	if text, ok := typ.Text(); !ok || text != "dpop+jwt" {
-		return nil, nil, refuse(token.ReasonDPoPType)
+		return nil, refuse(token.ReasonDPoPType)
 	}
 	trace.Text(token.ReasonDPoPAlgorithm, proof.Algorithm)
 	trace.Want(v.options.Algorithms)
 	if !v.allowed[jwks.Canonical(proof.Algorithm)] {
-		return nil, nil, refuse(token.ReasonDPoPAlgorithm)
+		return nil, refuse(token.ReasonDPoPAlgorithm)
 	}
 	jwk, _ := proof.Header("jwk")
 	trace.Value(token.ReasonDPoPKey, jwk)
 	key, err := v.keys.Parse(string(jwk))
 	if err != nil {
-		return nil, nil, refuse(token.ReasonDPoPKey).Because(err)
+		return nil, refuse(token.ReasonDPoPKey).Because(err)
 	}
 	if !key.Fits(proof.Algorithm) {
-		return nil, nil, refuse(token.ReasonDPoPAlgorithm)
+		return nil, refuse(token.ReasonDPoPAlgorithm)
 	}
-	return proof, key, nil
+	return key, nil
 }
 
 // statement is what is kept of a proof's claims.
@@ -292,7 +308,7 @@ func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]
 	if uri, ok := text(p, "htu"); !ok || !isTarget(uri, cred) {
 		return said, refuse(token.ReasonDPoPTarget)
 	}
-	if ath, ok := text(p, "ath"); !ok || ath != base64.RawURLEncoding.EncodeToString(digest[:]) {
+	if ath, ok := text(p, "ath"); !ok || !isDigest(ath, digest) {
 		return said, refuse(token.ReasonDPoPToken)
 	}
 	if cred.NonceNeeded {
@@ -354,10 +370,18 @@ func text(p *token.Unverified, name string) (string, bool) {
 	return v.Text()
 }
 
+// isDigest reports whether ath is digest in base64url (RFC 9449 section 4.2).
+func isDigest(ath string, digest [32]byte) bool {
+	return ath == string(base64.RawURLEncoding.AppendEncode(make([]byte, 0, 43), digest[:]))
+}
+
 // isTarget reports whether uri is the request's target under one of the
 // origins the resource is known by. Host and forwarded fields have no say
 // (RFC 9112 section 3.3).
 func isTarget(uri string, cred token.Credential) bool {
+	if isSpelledOut(uri, cred) {
+		return true
+	}
 	origin, path, ok := split(uri)
 	if !ok || !slices.Contains(cred.Origins, origin) {
 		return false
@@ -367,6 +391,17 @@ func isTarget(uri string, cred token.Credential) bool {
 	}
 	requested, ok := normalPath(cred.Path)
 	return ok && path == requested
+}
+
+// isSpelledOut reports whether uri is the target octet for octet, as it nearly
+// always is: then there is nothing to normalise.
+func isSpelledOut(uri string, cred token.Credential) bool {
+	for _, origin := range cred.Origins {
+		if path, under := strings.CutPrefix(uri, origin); under && path == cred.Path && isPlainPath(path) {
+			return true
+		}
+	}
+	return false
 }
 
 // timely holds iat against the window, and honours exp and nbf where a client
