@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -161,7 +162,7 @@ func (f *flights) land(digest [32]byte, own *flight) {
 // signed finds out whether one of keys signed u. Requests with one token that
 // come at once have it found out once: whoever comes later waits for what the
 // first one finds, unless that is about the first one and not about the token.
-func (r *Resource) signed(ctx context.Context, cred token.Credential, digest [32]byte, q *question) (*verified, error) {
+func (r *Resource) signed(ctx context.Context, cred token.Credential, digest [32]byte, q question) (*verified, error) {
 	own, other := r.flights.begin(digest, q.set)
 	switch {
 	case own != nil:
@@ -181,7 +182,7 @@ func (r *Resource) signed(ctx context.Context, cred token.Credential, digest [32
 	case told:
 		again := *refusal // whoever answers may add to it
 		return nil, &again
-	case other.err == nil:
+	case other.err == nil && r.keys.Holds(q.issuer.Keys, other.seen.key):
 		return other.seen, nil
 	}
 	return r.find(ctx, cred, q)
@@ -203,7 +204,7 @@ type question struct {
 
 // find tries the keys at hand, and those that the issuer may have put in their
 // place since.
-func (r *Resource) find(ctx context.Context, cred token.Credential, q *question) (*verified, error) {
+func (r *Resource) find(ctx context.Context, cred token.Credential, q question) (*verified, error) {
 	seen, err := r.try(ctx, cred, q, q.keys)
 	if refusal, refused := errors.AsType[*token.Error](err); refused && refusal.Reason == token.ReasonSignature {
 		if others := r.keys.Reissued(ctx, q.issuer.Keys, q.token.KeyID, jwks.Canonical(q.token.Algorithm), q.keys); len(others) > 0 {
@@ -216,19 +217,19 @@ func (r *Resource) find(ctx context.Context, cred token.Credential, q *question)
 // try tries the keys that fit. There is more than one only where a token names
 // no key or a set names one twice. A signature that is too long or too short for
 // all of them costs nothing, and nobody waits for it.
-func (r *Resource) try(ctx context.Context, cred token.Credential, q *question, keys []*jwks.Key) (*verified, error) {
-	entered, held := false, false
+func (r *Resource) try(ctx context.Context, cred token.Credential, q question, keys []*jwks.Key) (*verified, error) {
+	if !slices.ContainsFunc(keys, q.measures) {
+		return nil, token.Refuse(token.InvalidToken, token.ReasonSignature)
+	}
+	source := r.bounds.Failures.Of(payer(cred), "")
+	if err := r.enter(ctx, source); err != nil {
+		return nil, err
+	}
+	held := false
+	defer r.leave(source, &held)
 	for _, key := range keys {
-		if !key.Measures(q.token.Algorithm, q.token.SignatureLength()) {
+		if !q.measures(key) {
 			continue
-		}
-		if !entered {
-			source := r.bounds.Failures.Of(payer(cred), "")
-			if err := r.enter(ctx, source); err != nil {
-				return nil, err
-			}
-			entered = true
-			defer func() { r.leave(source, held) }()
 		}
 		claims, err := q.token.OpenInto(q.issuer.common, key)
 		_, refused := errors.AsType[*token.Error](err)
@@ -244,6 +245,11 @@ func (r *Resource) try(ctx context.Context, cred token.Credential, q *question, 
 		}
 	}
 	return nil, token.Refuse(token.InvalidToken, token.ReasonSignature)
+}
+
+// measures tells whether the signature is as long as one by key is.
+func (q question) measures(key *jwks.Key) bool {
+	return key.Measures(q.token.Algorithm, q.token.SignatureLength())
 }
 
 // payer is the address that pays for what cred costs in vain.
@@ -284,8 +290,8 @@ func (v *Validator) overspent(source budget.Source) error {
 	return nil
 }
 
-func (v *Validator) leave(source budget.Source, held bool) {
-	if !held {
+func (v *Validator) leave(source budget.Source, held *bool) {
+	if !*held {
 		v.bounds.Failures.Charge(source)
 	}
 	v.bounds.Gate.Leave()

@@ -75,7 +75,7 @@ func TestRequestsShareNothingOfTheirOwn(t *testing.T) {
 		for _, raw := range []string{bearer, bound} {
 			k, found := v.cache.Get(token.Credential{Raw: raw}.Digest())
 			if !found {
-				t.Fatal("the token is not remembered")
+				t.Fatal("it is not remembered")
 			}
 			if seen := k.verified(); seen.principal.Nonce != "" || seen.principal.Scope.String() != scope {
 				t.Errorf("a request left its mark: %+v", seen.principal)

@@ -295,7 +295,7 @@ func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]
 	}
 	if !known && r.cache != nil {
 		if k, ok := keep(seen); ok {
-			r.cache.Add(digest, k, cache.Holder{Issuer: issuer, Client: seen.ClientID}, seen.until())
+			r.cache.Add(digest, k, cache.Holder{Issuer: issuer, Client: strings.Clone(seen.ClientID)}, seen.until())
 		}
 	}
 	if err = r.checkStatus(ctx, cred, seen); err != nil {
@@ -365,8 +365,11 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, digest [32
 	if err != nil {
 		return nil, err
 	}
+	if set == nil {
+		set = r.keys.Current(i.Keys) // the first one, which this very request waited for
+	}
 	cred.Trace.Text(token.ReasonSignature, u.Algorithm)
-	seen, err := r.signed(ctx, cred, digest, &question{i, u, keys, set})
+	seen, err := r.signed(ctx, cred, digest, question{i, u, keys, set})
 	if refusal, told := aboutToken(err); told {
 		r.doubts.forge(digest, forgery{refusal, r, i, set, i.refusedUntil(u, now)})
 	}

@@ -39,7 +39,7 @@ func (r *Resource) vouchEarly(ctx context.Context, cred token.Credential, i *iss
 	if err != nil {
 		return refusal
 	}
-	_, err = r.try(ctx, cred, &question{issuer: i, token: u}, keys)
+	_, err = r.try(ctx, cred, question{issuer: i, token: u}, keys)
 	if told, is := aboutToken(err); err == nil || is && told.Reason != token.ReasonSignature {
 		return &token.Vouched{Issuer: i.Name, Err: refusal}
 	}

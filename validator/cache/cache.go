@@ -93,10 +93,27 @@ func (c *Cache[V]) Get(digest [32]byte) (value V, found bool) {
 		return e.value, found
 	}
 	if e, found = c.trial.list.Get(digest); found && c.admits(c.proven, e.holder) {
-		c.put(c.proven, digest, e)
-		c.trial.list.Remove(digest)
+		c.promote(digest, e)
 	}
 	return e.value, found
+}
+
+// promote ends the probation of a token. What has to go for it gets its place on
+// probation. Both are counted in their new segments first: a holder without any
+// token is forgotten.
+func (c *Cache[V]) promote(digest [32]byte, e entry[V]) {
+	e.holder.count[proven]++
+	if c.proven.list.Len() < c.proven.size {
+		c.trial.list.Remove(digest)
+		c.proven.list.Add(digest, e)
+		return
+	}
+	demoted, old, _ := c.proven.list.GetOldest()
+	old.holder.count[onTrial]++
+	c.proven.list.Remove(demoted)
+	c.trial.list.Remove(digest)
+	c.proven.list.Add(digest, e)
+	c.trial.list.Add(demoted, old)
 }
 
 // Add remembers value until end, which may be zero, unless its holder has its
