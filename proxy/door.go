@@ -53,7 +53,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if wentRound(r.Header["Via"], ex.table.name()) {
 		return token.Refuse(token.LoopDetected, token.ReasonLoop)
 	}
-	if ex.trusted = ex.table.Trusted.Trusts(ex.peer(r)); ex.trusted {
+	if ex.trusted = ex.table.Trusted.Trusts(ex.peerOf(r)); ex.trusted {
 		if refusal := early(r); refusal != nil {
 			return refusal
 		}

@@ -187,7 +187,10 @@ func (d *Decision) settle(p *token.Principal, err error, used token.Scheme) {
 	case err == nil:
 		d.Verdict, d.Principal = Allowed, p
 	case refused:
-		d.Principal, d.Refusal = p, refusal.Using(used)
+		if refusal.Schemes != used {
+			refusal = refusal.Using(used)
+		}
+		d.Principal, d.Refusal = p, refusal
 	default:
 		d.Verdict, d.Fault = Failed, err
 	}

@@ -16,7 +16,7 @@ func (ex *exchange) way(r *http.Request) *forwarded.Path {
 		return ex.path
 	}
 	p := &ex.room.path
-	*p = forwarded.Path{Client: ex.peer(r)}
+	*p = forwarded.Path{Client: ex.peerOf(r)}
 	if ex.table != nil {
 		*p = ex.table.Trusted.Trace(r.Header, p.Client)
 	}
@@ -61,8 +61,8 @@ func (ex *exchange) introduce(h http.Header, in *http.Request) {
 	if in.TLS != nil || ex.gate.BehindTLS {
 		proto = "https"
 	}
-	h["Forwarded"] = ex.line(p.Forwarded(in.Host, proto))
-	h["X-Forwarded-For"] = ex.line(p.For())
+	standard, usual := ex.introduction(p, in.Host, proto)
+	h["Forwarded"], h["X-Forwarded-For"] = ex.line(standard), ex.line(usual)
 	h["X-Forwarded-Host"] = ex.line(cmp.Or(p.Host, in.Host))
 	h["X-Forwarded-Proto"] = ex.line(cmp.Or(p.Proto, proto))
 	if h["X-Real-Ip"] != nil { // there is one answer to who the client is

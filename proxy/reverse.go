@@ -96,6 +96,7 @@ type exchange struct {
 	trusted  bool
 	path     *forwarded.Path // nil until somebody asks
 	room     room
+	hop      *hop      // nil where nothing is known of connections
 	outbound *outbound // nil until it is allowed
 	started  time.Time
 	content  *bound.Body  // once it is forwarded

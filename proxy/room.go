@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/wicketgate/wicketgate/proxy/forwarded"
@@ -13,8 +12,7 @@ import (
 type room struct {
 	recorder recorder
 	path     forwarded.Path
-	peer     netip.Addr // the zero Addr until it was read
-	lines    []string   // not used yet
+	lines    []string // not used yet
 }
 
 // outbound is what an exchange needs that is forwarded. None of it is used for
@@ -46,14 +44,6 @@ func (ex *exchange) out() *outbound {
 		ex.room.lines = ex.outbound.lines[:]
 	}
 	return ex.outbound
-}
-
-// peer is the address at the other end of the connection. It is read once.
-func (ex *exchange) peer(r *http.Request) netip.Addr {
-	if !ex.room.peer.IsValid() {
-		ex.room.peer = peer(r)
-	}
-	return ex.room.peer
 }
 
 // A carrier is a context that leads to an exchange.

@@ -114,7 +114,9 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 		Handler: bound.Handler(s.parting(g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
 			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.decided(address), ErrorLog: telemetry.StdLog(g.log),
 		})))),
-		ConnContext:                  bound.Context,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return proxy.ConnContext(bound.Context(ctx, c), c)
+		},
 		ReadHeaderTimeout:            g.file.Timeouts.ReadHeader,
 		IdleTimeout:                  g.file.Timeouts.Idle,
 		MaxHeaderBytes:               int(g.file.Limits.HeaderSection + g.file.Limits.Target),
