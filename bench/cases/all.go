@@ -72,7 +72,8 @@ func (w *World) bad() ([]Case, error) {
 	past := time.Now().Add(-time.Hour).Unix()
 	expired, errE := w.mint("ES256", map[string]any{"iat": past - 300, "exp": past})
 	elsewhere, errA := w.mint("ES256", map[string]any{"aud": "https://other.example.com"})
-	unknown, errK := w.Issuer.Mint(devissuer.Token{Alg: "ES256", Header: map[string]any{"kid": "nobody-has-it"}})
+	// Issued before the gate read its keys, or it could not know that there is no such key.
+	unknown, errK := w.Issuer.Mint(devissuer.Token{Alg: "ES256", Header: map[string]any{"kid": "nobody-has-it"}, Claims: map[string]any{"iat": time.Now().Add(-time.Minute).Unix()}})
 	return []Case{
 		{ID: "none", Title: "refused: no token", Status: 401, Reason: "missing", Target: Target{Ratio: 0.25}, requests: same(load.Get(Host, Read))},
 		{ID: "garbage", Title: "refused: garbage", Status: 401, Reason: "malformed", Target: Target{Ratio: 0.3}, requests: same(Bearer(strings.Repeat("garbage.", 75)))},
