@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/wicketgate/wicketgate/bench/cases"
 	"github.com/wicketgate/wicketgate/bench/cputime"
@@ -142,8 +144,12 @@ func (b *bench) trials(context.Context) (report.Table, error) {
 		Head:  []string{"proxy", "version", "door", "does not refuse", "refuses though it is good"},
 	}
 	for _, c := range b.compared {
-		for _, f := range c.findings {
-			t.Rows = append(t.Rows, []string{c.name, c.versions, string(f.Kind), listed(f.Passes), listed(f.Turns)})
+		for i, f := range c.findings {
+			versions := c.versions
+			if i > 0 {
+				versions = "" // said already
+			}
+			t.Rows = append(t.Rows, []string{c.name, versions, string(f.Kind), listed(f.Passes), listed(f.Turns)})
 		}
 		if len(c.findings) == 0 {
 			t.Rows = append(t.Rows, []string{c.name, c.versions, string(rivals.Unchecked), "anything: it checks no tokens", "-"})
@@ -160,9 +166,46 @@ func listed(names []string) string {
 }
 
 // sideBySide measures all of them in the same rounds.
-func (b *bench) sideBySide(ctx context.Context) (report.Table, error) {
-	rows, err := rounds.Run(ctx, b.Options, b.cases, b.targets)
-	return sideBySide(b.Options, rows), err
+func (b *bench) sideBySide(ctx context.Context) (t report.Table, err error) {
+	b.rows, err = rounds.Run(ctx, b.Options, b.cases, b.targets)
+	return sideBySide(b.Options, b.rows), err
+}
+
+// ofTheGate is how much more than the gate each peer cost.
+func (b *bench) ofTheGate(context.Context) (report.Table, error) {
+	t := report.Table{
+		Title: "Processor time a request, of the gate's",
+		Notes: "What the peer cost divided by what the gate cost in the same round, medians: above 1 the gate is the cheaper one.",
+		Head:  []string{"case"},
+	}
+	own := map[string]rounds.Row{}
+	columns := map[string]int{}
+	for i, c := range b.compared {
+		if i > 0 {
+			columns[c.name] = i
+			t.Head = append(t.Head, c.name)
+		}
+	}
+	for _, r := range b.rows {
+		if r.Target == b.compared[0].name {
+			own[r.Case.ID] = r
+			t.Rows = append(t.Rows, append([]string{r.Case.Title}, slices.Repeat([]string{"-"}, len(columns))...))
+		}
+		if at := columns[r.Target]; at > 0 {
+			t.Rows[len(t.Rows)-1][at] = fmt.Sprintf("%.2f", quotient(r.Costs, own[r.Case.ID].Costs))
+		}
+	}
+	return t, nil
+}
+
+// quotient is the median of the rounds' quotients.
+func quotient(costs, own []time.Duration) float64 {
+	all := make([]float64, len(costs))
+	for i := range costs {
+		all[i] = float64(costs[i]) / float64(own[i])
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // sideBySide is a row for each case and a column for each proxy.

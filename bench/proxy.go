@@ -92,7 +92,8 @@ type bench struct {
 	targets []rounds.Target
 	closers []io.Closer
 
-	compared []compared // with -peers
+	compared []compared // with -peers, the gate first
+	rows     []rounds.Row
 }
 
 // built is a gate of one tree.
@@ -154,7 +155,7 @@ func (b *bench) measure(ctx context.Context) (tables []report.Table, err error) 
 	skip := strings.Split(b.skip, ",")
 	parts := []part{{"cost", b.costs}, {"latency", b.latencies}, {"memory", b.memories}, {"start", b.beginnings}}
 	if b.peers {
-		parts = []part{{"trials", b.trials}, {"cost", b.sideBySide}, {"latency", b.latencies}, {"memory", b.sizes}}
+		parts = []part{{"trials", b.trials}, {"cost", b.sideBySide}, {"cost", b.ofTheGate}, {"latency", b.latencies}, {"memory", b.sizes}}
 	}
 	for _, part := range parts {
 		if slices.Contains(skip, part.name) {
