@@ -82,7 +82,7 @@ func decodeClaims(o *Object) (*Claims, error) {
 	}
 	if v, found := o.Get("aud"); found {
 		var ok bool
-		if c.Audience, ok = o.readTexts(v); !ok {
+		if c.Audience, ok = o.readAudience(v); !ok {
 			return nil, Refuse(InvalidToken, ReasonAudience)
 		}
 	}

@@ -13,6 +13,8 @@ const (
 	maxWords      = 255       // values of one claim that are shared: a reference is one octet, and 0 means none
 	maxWordLength = 512       // octets of such a value
 	maxVocabulary = 512 << 10 // octets of all of them
+
+	usualNames = 512 // octets of the names of a token's claims, hardly ever more
 )
 
 // A Dictionary holds what the tokens of one issuer have in common, for those who
@@ -22,9 +24,13 @@ const (
 type Dictionary struct {
 	mu     sync.Mutex // guards all but the words in shapes
 	shapes map[string]*shape
-	lists  map[string][]string
 	octets int
+
+	audiences, scopes lists // apart, as the same text is not the same in both
 }
+
+// lists is lists of strings by what they were read from.
+type lists map[string][]string
 
 // A shape is the names of a token's claims, in its order, with the values that
 // each of them has had.
@@ -39,9 +45,9 @@ type column struct {
 	known map[Value]byte          // their references; guarded by Dictionary.mu
 }
 
-// Packed is claims in the form in which many of them are kept: an object by reference to a shape. Its text is an octet for each
-// member, then the length of each value that is in no dictionary, then those
-// values.
+// Packed is claims in the form in which many of them are kept: an object by
+// reference to a shape. Its text is an octet for each member, then the length of
+// each value that is in no Dictionary, then those values.
 type Packed struct {
 	shape *shape
 	text  string
@@ -67,9 +73,12 @@ func (d *Dictionary) pack(o *Object) *Object {
 	s := d.find(o.members)
 	var room [MaxMembers]byte
 	refs := room[:len(o.members)]
-	own, lengths := 0, make([]byte, 0, usualLength)
+	own, lengths := 0, make([]byte, 0, MaxMembers)
 	for i := range o.members {
-		if refs[i] = d.refer(&s.columns[i], o.members[i].Value); refs[i] == 0 {
+		if s.columns != nil {
+			refs[i] = d.refer(&s.columns[i], o.members[i].Value)
+		}
+		if refs[i] == 0 {
 			own += len(o.members[i].Value)
 			lengths = appendLength(lengths, len(o.members[i].Value))
 		}
@@ -86,26 +95,30 @@ func (d *Dictionary) pack(o *Object) *Object {
 	return &Object{packed: Packed{s, text.String()}}
 }
 
-// find returns the shape of members, which may be one that nobody shares.
+// find returns the shape of members. One that nobody else will share has no columns.
 func (d *Dictionary) find(members []Member) *shape {
-	id := make([]byte, 0, usualLength)
+	id := make([]byte, 0, usualNames)
 	for i := range members {
 		id = append(append(id, members[i].Name...), 0xff) // is in no UTF-8
 	}
 	if s := d.shapes[string(id)]; s != nil {
 		return s
 	}
-	s := &shape{of: d, columns: make([]column, len(members))}
+	s := &shape{of: d, names: make([]string, len(members))}
 	for i := range members {
-		s.names = append(s.names, strings.Clone(members[i].Name))
+		s.names[i] = strings.Clone(members[i].Name)
+	}
+	if len(d.shapes) == maxShapes {
+		return s
+	}
+	s.columns = make([]column, len(members))
+	for i := range s.columns {
 		s.columns[i].words.Store(&[]Value{})
 	}
-	if len(d.shapes) < maxShapes {
-		if d.shapes == nil {
-			d.shapes = make(map[string]*shape)
-		}
-		d.shapes[string(id)] = s
+	if d.shapes == nil {
+		d.shapes = make(map[string]*shape)
 	}
+	d.shapes[string(id)] = s
 	return s
 }
 
@@ -129,35 +142,43 @@ func (d *Dictionary) refer(c *column, v Value) byte {
 	return c.known[v]
 }
 
-// List is read(text), made once for all who ask. What is in it may not be changed,
-// and read must always make the same of a text.
-func (d *Dictionary) List(text string, read func(string) []string) []string {
+// Scopes is ParseScopes, made once for all tokens with the same text. Nobody may
+// change it.
+func (d *Dictionary) Scopes(text string) Scopes {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if list, known := d.lists[text]; known {
-		return list
-	}
-	if len(d.lists) == maxWords || len(text) > maxWordLength {
-		return read(text)
-	}
-	if d.lists == nil {
-		d.lists = make(map[string][]string)
-	}
-	text = strings.Clone(text)
-	d.lists[text] = read(text)
-	return d.lists[text]
+	return d.scopes.get(text, func(text string) []string { return ParseScopes(text) })
 }
 
-// readTexts is TextOrList for a claim of o, shared with other tokens where it can be.
-func (o *Object) readTexts(v Value) (list []string, ok bool) {
+// readAudience is TextOrList for a claim of o, which tokens with the same text share.
+func (o *Object) readAudience(v Value) (list []string, ok bool) {
 	if o.packed.shape == nil {
 		return TextOrList(v)
 	}
-	list = o.packed.shape.of.List(string(v), func(text string) []string {
+	d := o.packed.shape.of
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list = d.audiences.get(string(v), func(text string) []string {
 		list, _ := TextOrList(Value(text))
 		return list
 	})
 	return list, list != nil
+}
+
+// get returns read(text), which is remembered while there is room.
+func (l *lists) get(text string, read func(string) []string) []string {
+	if list, known := (*l)[text]; known {
+		return list
+	}
+	if len(*l) == maxWords || len(text) > maxWordLength {
+		return read(text)
+	}
+	if *l == nil {
+		*l = make(lists)
+	}
+	text = strings.Clone(text)
+	(*l)[text] = read(text)
+	return (*l)[text]
 }
 
 // get returns the value of the member at place i.

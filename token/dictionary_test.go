@@ -60,10 +60,30 @@ func TestDictionaryIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.pack(o)
-		d.List(fmt.Sprint(n), func(text string) []string { return []string{text} })
+		d.Scopes(fmt.Sprint(n))
 	}
-	if len(d.shapes) != maxShapes || d.octets > maxVocabulary || len(d.lists) > maxWords {
-		t.Errorf("%d shapes, %d octets, %d lists", len(d.shapes), d.octets, len(d.lists))
+	if len(d.shapes) != maxShapes || d.octets > maxVocabulary || len(d.scopes) > maxWords {
+		t.Errorf("%d shapes, %d octets, %d lists", len(d.shapes), d.octets, len(d.scopes))
+	}
+}
+
+// A scope that is written like an audience is a scope all the same, and the other
+// way round.
+func TestListsAreApart(t *testing.T) {
+	d := &Dictionary{}
+	const text = `["a","b"]`
+	for range 2 {
+		o, err := ParseObject(`{"aud":` + text + `}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := decodeClaims(d.pack(o))
+		if err != nil || !slices.Equal(c.Audience, []string{"a", "b"}) {
+			t.Errorf("the audience is %q, %v", c.Audience, err)
+		}
+		if got := d.Scopes(text); !slices.Equal(got, Scopes{text}) {
+			t.Errorf("the scope is %q", got)
+		}
 	}
 }
 

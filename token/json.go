@@ -400,10 +400,21 @@ func (s *scanner) digits() bool {
 	return s.pos > from
 }
 
+// plainInString marks the octets that stand for themselves in a string and end
+// nothing: all of ASCII but controls, quotes and backslashes.
+var plainInString = func() (t [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 func (s *scanner) string() error {
 	s.pos++
 	for s.pos < len(s.text) {
 		switch c := s.text[s.pos]; {
+		case plainInString[c]:
+			s.pos++
 		case c == '"':
 			s.pos++
 			return nil
@@ -413,8 +424,6 @@ func (s *scanner) string() error {
 			if err := s.escape(); err != nil {
 				return err
 			}
-		case c < utf8.RuneSelf:
-			s.pos++
 		default:
 			r, size := utf8.DecodeRuneInString(s.text[s.pos:])
 			if r == utf8.RuneError && size == 1 {

@@ -433,7 +433,7 @@ func (i *issuer) parseScopes(text string) token.Scopes {
 	if i.common == nil {
 		return token.ParseScopes(text)
 	}
-	return i.common.List(text, func(text string) []string { return token.ParseScopes(text) })
+	return i.common.Scopes(text)
 }
 
 func (i *issuer) readScope(c *token.Claims) (token.Scopes, *token.Error) {

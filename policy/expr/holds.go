@@ -202,7 +202,7 @@ func newEvaluation(p *Program) *evaluation {
 
 func (e *evaluation) begin(in *Input) {
 	e.in, e.work, e.unsure = *in, maxWork, false
-	e.claims.members = in.Principal.AppendMembers(e.claims.members)
+	e.claims.members = in.Principal.AppendMembers(e.claims.members[:0])
 }
 
 // end forgets the caller.
