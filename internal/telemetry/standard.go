@@ -16,7 +16,7 @@ const unsolicited = "Unsolicited response received on idle HTTP channel"
 func (t *Telemetry) TakeStandardLog() {
 	log.SetFlags(0)
 	log.SetPrefix("")
-	log.SetOutput(standardLog{kindOnly{limited(t.log)}, t.Unasked})
+	log.SetOutput(t.noise)
 }
 
 type standardLog struct {
@@ -32,5 +32,5 @@ func (s standardLog) Write(message []byte) (int, error) {
 	return s.kindOnly.Write(message)
 }
 
-// Unasked counts octets of an upstream that answer no request.
-func (t *Telemetry) Unasked() { t.metrics.unsolicited.Inc() }
+// Unasked counts and logs octets of an upstream that answer no request.
+func (t *Telemetry) Unasked() { _, _ = t.noise.Write([]byte(unsolicited)) }

@@ -42,6 +42,7 @@ type Telemetry struct {
 	log      *zap.Logger
 	access   Access
 	lines    *zap.Logger // the access log: log, sampled
+	noise    standardLog // what libraries print
 
 	mu    sync.Mutex // guards the writing of bound and asked
 	bound atomic.Pointer[bound]
@@ -66,6 +67,7 @@ func New(o Options) *Telemetry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	t.metrics = newMetrics(t.registry)
+	t.noise = standardLog{kindOnly{limited(o.Log)}, t.metrics.unsolicited.Inc}
 	t.metrics.build.WithLabelValues(o.Version, o.Revision, runtime.Version(), FIPS()).Set(1)
 	t.metrics.sizes(t.registry,
 		func() float64 { return t.size(func(s *sizes) func() int { return s.tokens }) },
