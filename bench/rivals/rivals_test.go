@@ -173,3 +173,15 @@ func TestVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestStartSaysWhy has a peer end at once: what it wrote is in the error, and no
+// process stays.
+func TestStartSaysWhy(t *testing.T) {
+	p := Peers()[0]
+	p.args = func(_, dir string) []string { return []string{"-f", dir + "/no-such-file"} }
+	s := newStage(t)
+	s.place.Dir = t.TempDir()
+	if _, err := p.Start(t.Context(), s.place); err == nil || !strings.Contains(err.Error(), "no-such-file") {
+		t.Errorf("got %v, want what haproxy says", err)
+	}
+}

@@ -27,11 +27,26 @@ type Running struct {
 	log    process.Log
 }
 
+// attempts is how often a peer is started: between the choice of its ports and
+// its listening there, somebody else may take one.
+const attempts = 3
+
+var errEnded = errors.New("it has ended")
+
 // Start runs the peer and waits until it listens at all doors.
-func (p Peer) Start(ctx context.Context, in Place) (*Running, error) {
+func (p Peer) Start(ctx context.Context, in Place) (r *Running, err error) {
 	if err := p.Missing(); err != nil {
 		return nil, err
 	}
+	for range attempts {
+		if r, err = p.start(ctx, in); !errors.Is(err, errEnded) {
+			break
+		}
+	}
+	return r, err
+}
+
+func (p Peer) start(ctx context.Context, in Place) (*Running, error) {
 	r := &Running{Peer: p, ended: make(chan struct{})}
 	if p.secure {
 		var err error
@@ -74,7 +89,7 @@ func (r *Running) listens(ctx context.Context, address string) error {
 		}
 		select {
 		case <-r.ended:
-			return errors.New("it has ended")
+			return errEnded
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
