@@ -25,7 +25,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof bench benchstat bench-proxy bench-peers bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
+.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof tables bench benchstat bench-proxy bench-peers bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,11 @@ triples: ## hold a million random (policy, request, claims) against the slow eva
 
 wycheproof: ## try the vectors of Wycheproof three ways each (needs the network or a filled module cache)
 	$(GO) test -count=1 -tags wycheproof ./internal/wycheproof
+	$(GO) test -count=1 -tags wycheproof,tables_always ./internal/wycheproof
+
+tables: ## run the tests with a table for every key from its first use, each verdict checked twice, and with none at all
+	$(GO) test -count=1 -tags tables_always ./jwks/... ./validator/... ./proxy/... ./cmd/wicketgate
+	$(GO) test -count=1 -tags tables_never ./jwks/... ./validator/... ./proxy/... ./cmd/wicketgate
 
 grpc: ## run a real gRPC client and service through the gate (a module of its own)
 	cd e2e/grpc && $(GO) vet ./... && $(GO) test -count=1 ./...

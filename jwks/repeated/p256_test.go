@@ -267,6 +267,7 @@ func TestES256Wrapped(t *testing.T) {
 		t.Error("r+n is not an x")
 	}
 	k.hold(t, "r beyond n", [32]byte{}, x, x)
+	k.hold(t, "r beyond n, and s as it was", [32]byte{}, x, r)
 	k.hold(t, "r that is none of both", [32]byte{}, new(big.Int).Add(r, big.NewInt(1)), new(big.Int).Add(r, big.NewInt(1)))
 	last := new(big.Int).Sub(p, n) // r+n is p: no x
 	k.hold(t, "r+n is p", [32]byte{}, last, last)

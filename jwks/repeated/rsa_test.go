@@ -150,6 +150,21 @@ func TestRSAEncodings(t *testing.T) {
 	}
 }
 
+// TestRSASpareBit sets the bit of the first octet that is not the message's.
+func TestRSASpareBit(t *testing.T) {
+	k, digest := signers()[0], sha256.Sum256([]byte("signed"))
+	for salt := range byte(255) {
+		em := k.encodePSS(digest, bytes.Repeat([]byte{salt}, 32))
+		if em[0] |= 0x80; new(big.Int).SetBytes(em).Cmp(k.public.N) < 0 {
+			if _, pss := k.hold(t, "a spare bit", digest, k.sign(em)); pss {
+				t.Error("good with a spare bit set")
+			}
+			return
+		}
+	}
+	t.Error("there is no such message")
+}
+
 func TestRSALimits(t *testing.T) {
 	odd := func(bits uint) *big.Int { return new(big.Int).SetBit(big.NewInt(1), int(bits)-1, 1) }
 	for _, test := range []struct {
