@@ -20,12 +20,12 @@ import (
 // bounded is a world whose signatures are counted.
 type bounded struct {
 	*world
-	r              *Resource
-	checked, held  atomic.Int64
-	spared         atomic.Int64
-	gate           *budget.Gate
-	stranger       *devissuer.ClientKey
-	forgeries, kid int
+	r             *Resource
+	checked, held atomic.Int64
+	spared        atomic.Int64
+	gate          *budget.Gate
+	stranger      *devissuer.ClientKey
+	forgeries     int
 }
 
 type sender string

@@ -220,10 +220,10 @@ func TestHostileRows(t *testing.T) {
 
 // allocations sends what is ready by then and counts what the whole process, its
 // client and the upstream included, allocates for each.
-func (l *hostileLab) allocations(w *hostileConn, make func(int) []byte, rounds int) (statuses map[string]int, each uint64) {
+func (l *hostileLab) allocations(w *hostileConn, build func(int) []byte, rounds int) (statuses map[string]int, each uint64) {
 	var ready [][]byte
 	for n := range rounds {
-		ready = append(ready, make(n))
+		ready = append(ready, build(n))
 	}
 	statuses = map[string]int{}
 	var before, after runtime.MemStats
