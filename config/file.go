@@ -269,7 +269,7 @@ type Verification struct {
 	PerSecond int           `yaml:"per_second" default:"10" min:"1" max:"1000000" doc:"How many of them come back to the address in a second; default 10."`
 	Sources   int           `yaml:"sources" default:"10000" min:"1" max:"1000000" doc:"Client addresses whose failures are remembered, networks of 64 bits in IPv6; default 10000."`
 	AtOnce    int           `yaml:"at_once" default:"0" max:"10000" doc:"Tokens whose signature is checked at once; 0 for half of the processors, at least one; default 0."`
-	Wait      time.Duration `yaml:"wait" default:"50ms" min:"1ms" max:"10s" doc:"How long a further one waits before the answer is 503, as a duration; default 50ms."`
+	Wait      time.Duration `yaml:"wait" default:"1s" min:"1ms" max:"10s" doc:"How long a further one waits before the answer is 503, as a duration; default 1s."`
 }
 
 // Timeouts bounds waits. None cuts a body or a stream that moves.
