@@ -381,7 +381,7 @@ func TestSwitchedProtocol(t *testing.T) {
 		r := w.request(t.Context(), http.MethodGet, "/", nil)
 		r.Header.Set("Connection", "Upgrade")
 		r.Header.Set("Upgrade", "echo")
-		resp, err := w.up.send(r)
+		resp, err := w.up.send(r) //nolint:bodyclose // read to its end, or there is none
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -499,7 +499,7 @@ func TestSlowHeader(t *testing.T) {
 				}
 				want(t, "GET", w.get(t), "error timeout")
 				want(t, "POST", w.post(t, "b"), "error timeout")
-				if <-ended || <-ended {
+				if first, second := <-ended, <-ended; first || second {
 					t.Error("the connection was used again")
 				}
 				w.wants(t, "1 GET / ", "2 POST / b")
@@ -674,13 +674,13 @@ func TestBrokenBody(t *testing.T) {
 			}()
 			r := w.request(t.Context(), http.MethodPost, "/", content)
 			r.ContentLength = length
-			if _, err := w.up.send(r); !errors.Is(err, broken) {
+			if _, err := w.up.send(r); !errors.Is(err, broken) { //nolint:bodyclose // read to its end, or there is none
 				t.Errorf("length %d: %v", length, err)
 			}
 		}
 		short := w.request(t.Context(), http.MethodPost, "/", stream{strings.NewReader("short")})
 		short.ContentLength = 9
-		if _, err := w.up.send(short); err == nil {
+		if _, err := w.up.send(short); err == nil { //nolint:bodyclose // read to its end, or there is none
 			t.Error("a body shorter than its length was answered")
 		}
 	})
@@ -832,7 +832,7 @@ func FuzzOwnAnswers(f *testing.F) {
 func reference(raw []byte) (whole string, clean bool) {
 	in := bufio.NewReader(strings.NewReader(string(raw)))
 	for {
-		resp, err := http.ReadResponse(in, nil)
+		resp, err := http.ReadResponse(in, nil) //nolint:bodyclose // read to its end, or there is none
 		if err != nil || resp.StatusCode < 100 || resp.StatusCode == http.StatusSwitchingProtocols {
 			return "", false
 		}

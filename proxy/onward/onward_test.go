@@ -124,7 +124,7 @@ func TestIdleConnectionsEnd(t *testing.T) {
 				idle = 3 * time.Second // they are looked at sooner
 			}
 			tr := u.transport(t, idle, 8, func() { unasked.Add(1) })
-			read(t, send(t, tr))
+			read(t, send(t, tr)) //nolint:bodyclose // read closes it
 			switch name {
 			case "closed":
 				<-closed
@@ -144,7 +144,7 @@ func TestIdleConnectionsEnd(t *testing.T) {
 func TestCloseIdleConnections(t *testing.T) {
 	u := newUpstream(t, nil)
 	tr := u.transport(t, time.Minute, 8, nil)
-	first, second := send(t, tr), send(t, tr)
+	first, second := send(t, tr), send(t, tr) //nolint:bodyclose // read closes it
 	read(t, first)
 	tr.CloseIdleConnections()
 	if n := <-u.ended; n != 1 {
@@ -155,7 +155,7 @@ func TestCloseIdleConnections(t *testing.T) {
 		t.Errorf("connection %d ended", n)
 	}
 	for range 3 {
-		read(t, send(t, tr))
+		read(t, send(t, tr)) //nolint:bodyclose // read closes it
 	}
 	if n := u.dialled.Load(); n != 3 {
 		t.Errorf("%d connections", n)
@@ -169,7 +169,7 @@ func TestIdleConnectionsAreFewAndCheap(t *testing.T) {
 	tr := u.transport(t, time.Minute, 3, nil)
 	var answers []*http.Response
 	for range 5 {
-		answers = append(answers, send(t, tr))
+		answers = append(answers, send(t, tr)) //nolint:bodyclose // read closes it
 	}
 	for _, resp := range answers {
 		read(t, resp)
@@ -181,7 +181,7 @@ func TestIdleConnectionsAreFewAndCheap(t *testing.T) {
 	if err := goleak.Find(ours...); err != nil {
 		t.Error(err)
 	}
-	read(t, send(t, tr))
+	read(t, send(t, tr)) //nolint:bodyclose // read closes it
 	if n := u.dialled.Load(); n != 5 {
 		t.Errorf("%d connections", n)
 	}
@@ -203,7 +203,7 @@ func TestUnknownConnectionsAreNotKept(t *testing.T) {
 		return near, nil
 	}})
 	for range 2 {
-		read(t, send(t, tr))
+		read(t, send(t, tr)) //nolint:bodyclose // read closes it
 	}
 	running.Wait()
 	if dialled != 2 {
@@ -230,7 +230,7 @@ func TestDial(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tr.RoundTrip(r); err != row.want { //nolint:errorlint // these very values
+		if _, err := tr.RoundTrip(r); err != row.want { //nolint:bodyclose,errorlint // these very values, and no body
 			t.Errorf("%v, want %v", err, row.want)
 		}
 	}

@@ -13,7 +13,7 @@ func (c *conn) lookAt(fd uintptr) {
 	var one [1]byte
 	n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	switch {
-	case err == syscall.EAGAIN || err == syscall.EINTR: //nolint:errorlint // as it comes from the system
+	case err == syscall.EAGAIN || err == syscall.EINTR:
 		c.seen = nil
 	case err != nil:
 		c.seen = err

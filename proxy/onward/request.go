@@ -134,7 +134,7 @@ func (b *content) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := b.body.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader has it
+	if err != nil && err != io.EOF {
 		b.err = err
 	}
 	return n, err
