@@ -169,10 +169,10 @@ func precompute(k *Key) *precomputed {
 
 func (t *precomputed) verify(a *algorithm, signed string, signature []byte) bool {
 	digest := sha256.Sum256([]byte(signed))
-	switch a.family {
-	case fixed:
+	switch {
+	case a.family == fixed:
 		return t.p256.Verify(&digest, signature)
-	case pss:
+	case a.family == pss:
 		return t.rsa.VerifyPSS(&digest, signature)
 	}
 	return t.rsa.VerifyPKCS1v15(&digest, signature)
