@@ -25,7 +25,7 @@ LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REV
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof tables bench benchstat bench-proxy bench-peers bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
+.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof alternatives tables bench benchstat bench-proxy bench-peers bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ triples: ## hold a million random (policy, request, claims) against the slow eva
 wycheproof: ## try the vectors of Wycheproof three ways each (needs the network or a filled module cache)
 	$(GO) test -count=1 -tags wycheproof ./internal/wycheproof
 	$(GO) test -count=1 -tags wycheproof,tables_always ./internal/wycheproof
+
+alternatives: ## run the tests of the whole program with net/http as transport and a table for every key
+	WICKETGATE_TEST_TRANSPORT=std $(GO) test -count=1 -timeout 20m -tags tables_always ./cmd/wicketgate
 
 tables: ## run the tests with a table for every key from its first use, each verdict checked twice, and with none at all
 	$(GO) test -count=1 -tags tables_always ./jwks/... ./validator/... ./proxy/... ./cmd/wicketgate
