@@ -210,6 +210,9 @@ func (r *Resource) find(ctx context.Context, cred token.Credential, q question) 
 		if others := r.keys.Reissued(ctx, q.issuer.Keys, q.token.KeyID, jwks.Canonical(q.token.Algorithm), q.keys); len(others) > 0 {
 			return r.try(ctx, cred, q, others)
 		}
+		if ctx.Err() != nil { // nobody stayed to see whether there are others: nothing was found out
+			return nil, ctx.Err()
+		}
 	}
 	return seen, err
 }
