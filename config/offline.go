@@ -18,13 +18,15 @@ func LoadOffline(path string, env func(string) (string, bool)) (*File, error) {
 
 // Offline is a copy of f that decides as f does, less what is known only where
 // it serves: it names no Redis, and no file but the one with deny rules and the
-// issuers' key sets. Whether listeners speak TLS stays as it is.
+// issuers' key sets. Whether listeners speak TLS stays as it is. No request pays
+// for those before it.
 func (f *File) Offline() *File {
 	c := *f
 	forget(reflect.ValueOf(&c).Elem())
 	c.TLS.CertFile, c.CacheDir = f.TLS.CertFile, ""
 	c.DPoP.Replay = Replay{Store: "memory", MaxEntries: 1000}
 	c.Revocation = Revocation{File: f.Revocation.File}
+	c.Verification.Failures = 0
 	for n := range c.Issuers {
 		c.Issuers[n].Introspection.Shared = SharedAnswers{}
 	}

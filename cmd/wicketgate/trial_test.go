@@ -1,9 +1,12 @@
 package main
 
 import (
+	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // tried runs the command on a configuration and a file of cases.
@@ -220,5 +223,22 @@ func TestTrialFails(t *testing.T) {
 	} {
 		o := tried(t, covered+"      - {name: a, path: /a}\n", "cases:\n  - {name: n, "+row[0]+"}\n")
 		o.want(t, 1, row[1], "0 of 1 cases passed")
+	}
+}
+
+// However many cases have a token that nobody signed, each is judged by itself: what
+// the cases before it cost in vain is nothing to it.
+func TestForgedTokensInCases(t *testing.T) {
+	encoded := base64.RawURLEncoding.EncodeToString
+	now := time.Now().Unix()
+	claims := fmt.Sprintf(`{"iss":"https://login.example.com/","aud":"https://api.example.com","sub":"u","client_id":"c","jti":"j","iat":%d,"exp":%d}`, now-60, now+600)
+	forged := encoded([]byte(`{"typ":"at+jwt","alg":"ES256"}`)) + "." + encoded([]byte(claims)) + "." + encoded(make([]byte, 64))
+	var cases strings.Builder
+	cases.WriteString("cases:\n")
+	for n := range 30 {
+		fmt.Fprintf(&cases, "  - {name: '%d', request: {path: /a, source: 203.0.113.7}, token: %s, expect: {status: 401, reason: signature}}\n", n, forged)
+	}
+	if o := tried(t, covered+"      - {name: a, path: /a}\n", cases.String()); o.code != 0 {
+		t.Errorf("exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 }
