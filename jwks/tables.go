@@ -15,8 +15,8 @@ import (
 	"github.com/wicketgate/wicketgate/jwks/repeated"
 )
 
-// How many keys of issuers and of clients are counted and may have a table: 2 MB
-// and 8 MB when all of them do.
+// How many keys of issuers and of clients are counted and may have a table: 1 MB
+// and 16 MB when all of them do.
 const (
 	issuerTables = 32
 	clientTables = 1000

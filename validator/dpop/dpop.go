@@ -165,7 +165,6 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if subtle.ConstantTimeCompare([]byte(key.Thumbprint()), []byte(jkt)) != 1 {
 		return "", token.Refuse(token.InvalidToken, token.ReasonDPoPBinding)
 	}
-	v.keys.Remember(proof, key) // not before a good token names the key: strangers push nothing out
 	said, err := v.judge(proof, cred, digest, jkt, now)
 	if err != nil {
 		return "", err
@@ -173,6 +172,7 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 	if err := v.signed(cred, proof, key, jkt); err != nil {
 		return "", err
 	}
+	v.keys.Remember(proof, key) // not before its holder has signed one: who has only stolen a token pushes nothing out
 	ttl := said.issued.Add(v.options.MaxAge).Sub(now) + time.Second
 	cred.Trace.Text(token.ReasonDPoPReplay, said.id)
 	first, err := v.store.First(ctx, jkt, said.id, said.issued, ttl)

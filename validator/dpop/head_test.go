@@ -11,6 +11,8 @@ import (
 func TestKnownHeader(t *testing.T) {
 	v, h, other := newVerifier(t, Options{}), newClient(t), newClient(t)
 	want(t, confirm(v, other.jkt(t), noon, h.proof(h.header(), claimsAt(noon, "0"))), token.InvalidToken, token.ReasonDPoPBinding)
+	stolen := other.proof(h.header(), claimsAt(noon, "s"))
+	want(t, confirm(v, h.jkt(t), noon, stolen), token.InvalidDPoPProof, token.ReasonDPoPSignature)
 	first := h.proof(h.header(), claimsAt(noon, "1"))
 	if v.keys.Head(first).Key != nil {
 		t.Error("the header of a stranger is remembered")
