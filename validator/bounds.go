@@ -175,7 +175,7 @@ func (r *Resource) signed(ctx context.Context, cred token.Credential, digest [32
 	select {
 	case <-other.landed:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, busy(ctx.Err())
 	}
 	refusal, told := aboutToken(other.err)
 	switch {
@@ -211,7 +211,7 @@ func (r *Resource) find(ctx context.Context, cred token.Credential, q question) 
 			return r.try(ctx, cred, q, others)
 		}
 		if ctx.Err() != nil { // nobody stayed to see whether there are others: nothing was found out
-			return nil, ctx.Err()
+			return nil, busy(ctx.Err())
 		}
 	}
 	return seen, err
@@ -273,17 +273,23 @@ func (v *Validator) enter(ctx context.Context, source budget.Source) error {
 		return err
 	}
 	waited, err := v.bounds.Gate.Enter(ctx)
-	if errors.Is(err, budget.ErrBusy) {
-		return &token.Fault{Reason: token.ReasonBusy, RetryAfter: busyFor, Cause: err}
+	if err != nil {
+		return busy(err)
 	}
-	if err != nil || !waited {
-		return err
+	if !waited {
+		return nil
 	}
 	if err := v.overspent(source); err != nil { // by those of its requests that were before this one
 		v.bounds.Gate.Leave()
 		return err
 	}
 	return nil
+}
+
+// busy is what becomes of who waited in vain, or did not wait until the end: that is
+// no fault within.
+func busy(cause error) error {
+	return &token.Fault{Reason: token.ReasonBusy, RetryAfter: busyFor, Cause: cause}
 }
 
 func (v *Validator) overspent(source budget.Source) error {

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 	"github.com/wicketgate/wicketgate/jwks"
@@ -62,6 +64,32 @@ func TestReissuedWhileTheFirstLeaves(t *testing.T) {
 		t.Errorf("the second one, whose token is good: %v", err)
 	}
 	b.costs("and then", cred.Raw, "", 0)
+}
+
+// TestWaitingClientLeaves: a client that goes away while its token waits to be
+// verified is no fault of ours, whatever it waited for.
+func TestWaitingClientLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBounded(t, Options{})
+		b.costs("a good token", b.mint(devissuer.Token{}), "", 1)
+		if _, err := b.gate.Enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer b.gate.Leave()
+		ctx, leave := context.WithCancel(t.Context())
+		cred := token.Credential{Scheme: token.Bearer, Raw: b.mint(devissuer.Token{})}
+		var wait sync.WaitGroup
+		for range 2 { // one waits for a place, the other for the first one
+			wait.Go(func() {
+				if got := b.reason(b.r.Validate(ctx, cred)); got != token.ReasonBusy {
+					t.Errorf("it was refused for %q", got)
+				}
+			})
+			synctest.Wait()
+		}
+		leave()
+		wait.Wait()
+	})
 }
 
 // awaited tells whether somebody waits for the flight of a token.
