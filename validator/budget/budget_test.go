@@ -75,6 +75,8 @@ func TestSourcesAre(t *testing.T) {
 		"others of IPv4 in IPv6": {"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
 		"one network":            {"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
 		"two networks":           {"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+		"IPv4 by a translator":   {"64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2", false},
+		"by one of our own":      {"64:ff9b:1::192.0.2.1", "64:ff9b:1::192.0.2.2", false},
 		"a zone":                 {"fe80::1%eth0", "fe80::2%eth1", true},
 	} {
 		if got := s.Of(address(c.a), "") == s.Of(address(c.b), ""); got != c.same {

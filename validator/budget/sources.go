@@ -55,7 +55,8 @@ func NewSources(o Options) *Sources {
 }
 
 // Of is the source with this address: of IPv6 the network of 64 bits that a
-// single host may have to itself (RFC 6177 section 2). An address that is not
+// single host may have to itself (RFC 6177 section 2), but where a translator has put
+// all of IPv4 into one network (RFC 6052 section 2.1, RFC 8215). An address that is not
 // known is the zero Source. Where owner is not empty, the source pays for what
 // has to do with that owner only.
 func (s *Sources) Of(address netip.Addr, owner string) Source {
@@ -63,7 +64,7 @@ func (s *Sources) Of(address netip.Addr, owner string) Source {
 		return Source{}
 	}
 	of := Source{address: address.As16()}
-	if !address.Unmap().Is4() {
+	if !address.Unmap().Is4() && !translated.Contains(address) {
 		clear(of.address[8:])
 	}
 	if owner != "" {
@@ -71,6 +72,9 @@ func (s *Sources) Of(address netip.Addr, owner string) Source {
 	}
 	return of
 }
+
+// translated holds both networks that stand for IPv4.
+var translated = netip.MustParsePrefix("64:ff9b::/32")
 
 // Wait is how long the source has to wait until it may fail again; 0 for not at
 // all.
