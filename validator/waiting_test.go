@@ -92,6 +92,49 @@ func TestWaitingClientLeaves(t *testing.T) {
 	})
 }
 
+// TestPanicLands: whoever panics while checking a signature leaves nobody waiting, and
+// gives its place back.
+func TestPanicLands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBounded(t, Options{})
+		b.costs("a good token", b.mint(devissuer.Token{}), "", 1)
+		told, times := b.validator.bounds.OnSignature, 0
+		b.validator.bounds.OnSignature = func(held bool) {
+			if times++; times == 1 {
+				panic("by the first one")
+			}
+			told(held)
+		}
+		if _, err := b.gate.Enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		raw, panics := b.mint(devissuer.Token{}), 0
+		var wait sync.WaitGroup
+		for range 3 {
+			wait.Go(func() {
+				defer func() {
+					if recover() != nil {
+						panics++
+					}
+				}()
+				if got := b.present(raw, "192.0.2.1"); got != "" {
+					t.Errorf("refused for %q", got)
+				}
+			})
+			synctest.Wait()
+		}
+		b.gate.Leave()
+		wait.Wait()
+		if panics != 1 || len(b.validator.flights.under) != 0 {
+			t.Errorf("%d panics, %d flights never landed", panics, len(b.validator.flights.under))
+		}
+		if waited, err := b.gate.Enter(t.Context()); waited || err != nil {
+			t.Errorf("the place is not free: waited %t, %v", waited, err)
+		}
+		b.gate.Leave()
+	})
+}
+
 // awaited tells whether somebody waits for the flight of a token.
 func (b *bounded) awaited(digest [32]byte) bool {
 	b.validator.flights.mu.Lock()
