@@ -157,6 +157,24 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// A flood of forged tokens is stopped by its source's budget, or its row tells
+// what signatures cost.
+func TestFloodIsOverItsBudget(t *testing.T) {
+	const requests = 300
+	g := shared.start(t)
+	flood, err := shared.world.Find("forged-flood")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := rounds.Options{Rounds: 1, Requests: requests, Connections: few}
+	if _, err := rounds.Run(t.Context(), o, flood, []rounds.Target{g.Target("gate")}); err != nil {
+		t.Fatal(err)
+	}
+	if stopped := refusals(t, g, "failed_verifications"); stopped < requests/3 {
+		t.Errorf("%d of %d requests were told that there are too many", stopped, requests)
+	}
+}
+
 // refusals is how many requests the gate has refused for a reason.
 func refusals(t *testing.T, g *gate.Gate, reason string) int {
 	t.Helper()
