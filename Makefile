@@ -71,7 +71,7 @@ bench-peers: ## compare the gate with HAProxy, Apache's OAuth modules and nginx 
 	cd bench && $(GO) vet ./rivals && $(GO) test -count=1 ./rivals && $(GO) run . -peers $(BENCHFLAGS)
 
 bench-gates: ## fail when the gate has become slow, large or slow to start, by wide margins (a module of its own; needs Linux)
-	cd bench && $(GO) vet ./... && $(GO) test -count=1 $$($(GO) list ./... | grep -v /rivals) # which need what Debian ships: see bench-peers
+	cd bench && $(GO) vet ./... && $(GO) test -count=1 -p 1 $$($(GO) list ./... | grep -v /rivals) # which need what Debian ships: see bench-peers
 
 e2e: ## run a real authorization server, client and upstream through the gate (needs node, nginx, haproxy, curl)
 	e2e/run.sh
