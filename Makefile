@@ -71,7 +71,7 @@ bench-peers: ## compare the gate with HAProxy, Apache's OAuth modules and nginx 
 	cd bench && $(GO) vet ./rivals && $(GO) test -count=1 ./rivals && $(GO) run . -peers $(BENCHFLAGS)
 
 bench-gates: ## fail when the gate has become slow, large or slow to start, by wide margins (a module of its own; needs Linux)
-	cd bench && $(GO) vet ./... && $(GO) test -count=1 $$($(GO) list ./... | grep -v /rivals) # which need what Debian ships: see bench-peers
+	cd bench && $(GO) vet ./... && $(GO) test -count=1 -p 1 $$($(GO) list ./... | grep -v /rivals) # which need what Debian ships: see bench-peers
 
 e2e: ## run a real authorization server, client and upstream through the gate (needs node, nginx, haproxy, curl)
 	e2e/run.sh
@@ -90,8 +90,10 @@ wycheproof: ## try the vectors of Wycheproof three ways each (needs the network 
 	$(GO) test -count=1 -tags wycheproof ./internal/wycheproof
 	$(GO) test -count=1 -tags wycheproof,tables_always ./internal/wycheproof
 
+# For alternatives: -run and -skip of go test.
+ALTFLAGS ?=
 alternatives: ## run the tests of the whole program with net/http as transport and a table for every key
-	WICKETGATE_TEST_TRANSPORT=std $(GO) test -count=1 -timeout 20m -tags tables_always ./cmd/wicketgate
+	WICKETGATE_TEST_TRANSPORT=std $(GO) test -count=1 -timeout 20m -tags tables_always $(ALTFLAGS) ./cmd/wicketgate
 
 tables: ## run the tests with a table for every key from its first use, each verdict checked twice, and with none at all
 	$(GO) test -count=1 -tags tables_always ./jwks/... ./validator/... ./proxy/... ./cmd/wicketgate

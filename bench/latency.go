@@ -63,6 +63,9 @@ func (b *bench) latency(c cases.Case, target rounds.Target, requests [][]byte, i
 		return err
 	}
 	defer func() { _ = clients.Close() }() // it has nothing to say
+	if err := rounds.Greet(clients, b.Connections, plan.Reconnect); err != nil {
+		return err
+	}
 	result, err := clients.Run(plan)
 	if err != nil {
 		return err

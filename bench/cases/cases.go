@@ -28,8 +28,7 @@ const (
 	ClientID       = "gate"  // who may introspect, by HTTP Basic
 	ClientSecret   = "bench-secret-0123456789"
 	PoolSize       = 20000
-	TrustedAddress = "127.0.0.2" // a client there says with X-Forwarded-For who asks
-	FloodAddress   = "127.0.0.3" // the one source of a flood
+	TrustedAddress = "127.0.0.2" // a client there says with X-Forwarded-For who asks; loopback itself has no budget
 )
 
 // A Case is one kind of request.

@@ -110,7 +110,7 @@ type Gate struct {
 	profile string
 }
 
-// Configure writes the file and what it names into a folder, and returns its text.
+// configure writes what the file names into a folder, and returns the file's text.
 func configure(o Options, dir, address, admin string) (string, error) {
 	keys, secret := filepath.Join(dir, "jwks.json"), filepath.Join(dir, "secret")
 	if err := errors.Join(os.WriteFile(keys, o.World.Issuer.JWKS(), 0o600), os.WriteFile(secret, []byte(cases.ClientSecret), 0o600)); err != nil {
@@ -152,7 +152,7 @@ func Start(o Options) (*Gate, error) {
 	}
 	text, err := configure(o, dir, address, admin)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if o.Log == nil {
 		o.Log = os.Stderr

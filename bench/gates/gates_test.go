@@ -27,18 +27,20 @@ import (
 )
 
 // The bounds. docs/benchmarks.md has the targets, which are tighter, and what was
-// measured.
+// measured. Ratios leave room for a busy machine, a third to a half of what is
+// measured on a quiet one, and a start more; allocations, which are the same on
+// both, a tenth.
 const (
-	mostCached  = 1.0 // ratio to the bare proxy of requests with a token that was seen before
-	mostRefused = 0.7 // of requests without a token
+	mostCached  = 1.1  // ratio to the bare proxy of requests with a token that was seen before
+	mostRefused = 0.55 // of requests without a token
 
-	mostCachedAllocations  = 85  // a request with a token that was seen before
-	mostOnceAllocations    = 110 // ES256, a new token each
-	mostDPoPAllocations    = 110 // a new proof each
-	mostRefusedAllocations = 30  // no token
+	mostCachedAllocations  = 72  // a request with a token that was seen before
+	mostOnceAllocations    = 108 // ES256, a new token each
+	mostDPoPAllocations    = 99  // a new proof each
+	mostRefusedAllocations = 28  // no token
 
 	mostSize   = 24 << 20              // octets of the program, static and stripped
-	mostStart  = 60 * time.Millisecond // processor time until it accepts connections
+	mostStart  = 45 * time.Millisecond // processor time until it accepts connections
 	mostMemory = 150 << 20             // octets resident with manyTokens
 	manyTokens = 100000
 
@@ -57,20 +59,20 @@ var shared rig //nolint:gochecknoglobals // TestMain fills it
 func TestMain(m *testing.M) {
 	bare.Child()
 	os.Exit(func() int {
-		if err := shared.prepare(); err != nil {
+		dir, err := os.MkdirTemp("", "wicketgate-bench")
+		if err == nil {
+			defer os.RemoveAll(dir) //nolint:errcheck // nothing is left in it that matters
+			err = shared.prepare(dir)
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer os.RemoveAll(filepath.Dir(shared.program)) //nolint:errcheck // nothing is left in it that matters
 		return m.Run()
 	}())
 }
 
-func (r *rig) prepare() error {
-	dir, err := os.MkdirTemp("", "wicketgate-bench")
-	if err != nil {
-		return err
-	}
+func (r *rig) prepare(dir string) (err error) {
 	r.program = filepath.Join(dir, "wicketgate")
 	if r.world, err = cases.New(); err != nil {
 		return err
@@ -154,6 +156,24 @@ func TestCases(t *testing.T) {
 				t.Errorf("%d of 16 requests were refused as %s", more, c.Reason)
 			}
 		})
+	}
+}
+
+// A flood of forged tokens is stopped by its source's budget, or its row tells
+// what signatures cost.
+func TestFloodIsOverItsBudget(t *testing.T) {
+	const requests = 300
+	g := shared.start(t)
+	flood, err := shared.world.Find("forged-flood")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := rounds.Options{Rounds: 1, Requests: requests, Connections: few}
+	if _, err := rounds.Run(t.Context(), o, flood, []rounds.Target{g.Target("gate")}); err != nil {
+		t.Fatal(err)
+	}
+	if stopped := refusals(t, g, "failed_verifications"); stopped < requests/3 {
+		t.Errorf("%d of %d requests were told that there are too many", stopped, requests)
 	}
 }
 

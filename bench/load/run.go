@@ -34,9 +34,6 @@ type Result struct {
 	Reopened int         // connections that the server closed
 }
 
-// Requests a second.
-func (r Result) PerSecond() float64 { return float64(r.Count) / r.Elapsed.Seconds() }
-
 // Run sends all requests and reads all answers. Another status than planned, a
 // closed connection, an answer that is no HTTP/1.1 and an octet too many are
 // errors; afterwards the connections are of no more use.

@@ -153,15 +153,11 @@ func once(o Options, round int, c cases.Case, t Target, requests [][]byte) (*Row
 	return &Row{Costs: []time.Duration{used / time.Duration(len(requests))}, Statuses: result.Statuses, Reopened: result.Reopened}, nil
 }
 
-// warm sends a request over each connection, for all proxies let cases.Open
-// pass, and in the first round what the case wants to be known.
+// warm sends a request over each connection, and in the first round what the case
+// wants to be known.
 func warm(clients *load.Clients, plan load.Plan, o Options, round int, c cases.Case) error {
-	first := load.Plan{Requests: [][]byte{load.Get(cases.Host, cases.Open)}, Count: o.Connections, Status: 200, Reconnect: plan.Reconnect}
-	if _, err := clients.Run(first); err != nil {
-		return fmt.Errorf("a request without a token for %s: %w", cases.Open, err)
-	}
-	if round > 0 {
-		return nil
+	if err := Greet(clients, o.Connections, plan.Reconnect); err != nil || round > 0 {
+		return err
 	}
 	var err error
 	if plan.Requests, err = c.Warm(); err != nil || len(plan.Requests) == 0 {
@@ -169,6 +165,16 @@ func warm(clients *load.Clients, plan load.Plan, o Options, round int, c cases.C
 	}
 	_, err = clients.Run(plan)
 	return err
+}
+
+// Greet sends a request over each connection that every proxy lets pass, so that
+// none of those that are measured is the first on its connection.
+func Greet(clients *load.Clients, connections int, reconnect bool) error {
+	first := load.Plan{Requests: [][]byte{load.Get(cases.Host, cases.Open)}, Count: connections, Status: 200, Reconnect: reconnect}
+	if _, err := clients.Run(first); err != nil {
+		return fmt.Errorf("a request without a token for %s: %w", cases.Open, err)
+	}
+	return nil
 }
 
 // Plan is how a case is sent to the target, and whether it can be.
