@@ -52,3 +52,26 @@ func TestOctetsBeforeABody(t *testing.T) {
 		})
 	}
 }
+
+// A body that was refused its leave does not cut the answer that refuses it.
+func TestRefusedLeaveSparesTheAnswer(t *testing.T) {
+	for name, length := range map[string]int64{"length": 4, "chunks": -1} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, w *world) {
+				w.serve = func(k *talk) {
+					if _, err := http.ReadRequest(k.in); err != nil {
+						return
+					}
+					k.say("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\n")
+					<-time.After(50 * time.Millisecond)
+					k.say("no")
+					k.next()
+				}
+				r := w.request(t.Context(), http.MethodPost, "/", stream{strings.NewReader("body")})
+				r.ContentLength = length
+				r.Header.Set("Expect", "100-continue")
+				want(t, "answer", w.ask(r), "417 no")
+			})
+		})
+	}
+}

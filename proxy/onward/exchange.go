@@ -122,7 +122,7 @@ func (x *exchange) upload() {
 	switch {
 	case err == nil:
 		x.await()
-	case errors.Is(err, errNotWanted):
+	case x.content.refused.Load(): // net/http's error does not tell
 	case x.content.err == nil && x.c.asked && x.c.broken != nil:
 		x.await() // as in run
 	default:

@@ -104,8 +104,9 @@ type content struct {
 	leave   chan bool     // says whether to go on; nil for a body that does not ask
 	written chan struct{} // closed when nobody reads it any more
 	state   atomic.Int32
-	waited  bool  // for leave
-	err     error // why it could not be read
+	waited  bool        // for leave
+	refused atomic.Bool // leave
+	err     error       // why it could not be read
 }
 
 // What has become of a content.
@@ -130,6 +131,7 @@ func (b *content) Read(p []byte) (int, error) {
 	}
 	if b.leave != nil && !b.waited {
 		if b.waited = b.may(); !b.waited {
+			b.refused.Store(true)
 			return 0, errNotWanted
 		}
 	}
