@@ -63,6 +63,7 @@ func (x *exchange) run() (*http.Response, error) {
 	} else if err := x.write(x.request); err != nil && (!x.c.asked || x.c.broken == nil) {
 		return nil, x.fail(err)
 	} else {
+		x.spoilt = err != nil
 		x.await() // also when the connection took not all: a last word may be there to read
 	}
 	resp, err := x.header()
@@ -123,12 +124,12 @@ func (x *exchange) upload() {
 	case err == nil:
 		x.await()
 	case x.content.refused.Load(): // net/http's error does not tell
-	case x.content.err == nil && x.c.asked && x.c.broken != nil:
+	case x.content.fault() == nil && x.c.asked && x.c.broken != nil:
 		x.await() // as in run
 	default:
 		x.mu.Lock()
-		if x.content.err != nil {
-			err = x.content.err
+		if fault := x.content.fault(); fault != nil {
+			err = fault
 		}
 		x.fault = err
 		_ = x.c.Close() // ends the read

@@ -211,6 +211,34 @@ func TestUnknownConnectionsAreNotKept(t *testing.T) {
 	}
 }
 
+// doubtful writes all, and says that it did not.
+type doubtful struct{ *net.TCPConn }
+
+func (d doubtful) Write(p []byte) (int, error) {
+	_, _ = d.TCPConn.Write(p)
+	return 0, fmt.Errorf("no room")
+}
+
+// An answer may come to a request that was not written whole. Its connection
+// serves no other.
+func TestHalfWrittenRequests(t *testing.T) {
+	u := newUpstream(t, nil)
+	tr := onward.New(onward.Options{MaxIdle: 8, MaxHeader: 1 << 18, Idle: time.Minute, Dial: func(ctx context.Context) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		return doubtful{conn.(*net.TCPConn)}, nil
+	}})
+	t.Cleanup(tr.CloseIdleConnections)
+	for range 2 {
+		read(t, send(t, tr)) //nolint:bodyclose // read closes it
+	}
+	if n := u.dialled.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // A dial that fails is the request's error, and one that its context ended has
 // the cause of that.
 func TestDial(t *testing.T) {
