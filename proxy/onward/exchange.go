@@ -245,7 +245,7 @@ func (x *exchange) again(err error) (second *http.Request, silent bool) {
 	closed := x.fault == nil && !x.c.heard && !errors.Is(err, errTimeout{})
 	x.mu.Unlock()
 	switch {
-	case unread && !x.c.asked:
+	case unread && !x.c.asked && x.c.broken != nil:
 	case closed && replayable(x.request):
 		silent = true
 	default:

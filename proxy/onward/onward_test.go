@@ -239,6 +239,34 @@ func TestHalfWrittenRequests(t *testing.T) {
 	}
 }
 
+// A request that cannot be written is no connection's fault, and is not tried on
+// one after the other.
+func TestUnwritableRequestsCostOneConnection(t *testing.T) {
+	u := newUpstream(t, nil)
+	tr := u.transport(t, time.Minute, 8, nil)
+	var answers []*http.Response
+	for range 3 {
+		answers = append(answers, send(t, tr)) //nolint:bodyclose // read closes it
+	}
+	for _, resp := range answers {
+		read(t, resp)
+	}
+	for _, body := range []io.Reader{nil, io.MultiReader()} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://upstream/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.RawQuery = "\x01"
+		if _, err := tr.RoundTrip(r); err == nil { //nolint:bodyclose // there is none
+			t.Error("written")
+		}
+	}
+	read(t, send(t, tr)) //nolint:bodyclose // read closes it
+	if n := u.dialled.Load(); n != 3 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // A dial that fails is the request's error, and one that its context ended has
 // the cause of that.
 func TestDial(t *testing.T) {
