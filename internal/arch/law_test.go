@@ -155,6 +155,7 @@ var wicketgate = law{
 
 	packageLines: 900,
 	raisedLines: map[string]budget{
+		"proxy/onward":   {950, "one exchange is one thing: who writes and who reads share what they know of a connection"},
 		"proxy":          {4300, "one decision, every HTTP front door that asks for it, what becomes of streams, and what keeps all that from costing an allocation each"},
 		"cmd/wicketgate": {5600, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
 

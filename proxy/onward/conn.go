@@ -22,8 +22,9 @@ type conn struct {
 	reused bool
 	since  time.Time // idle
 
-	asked  bool  // the writer's: something was written of the request
-	broken error // the writer's: the connection took no more
+	asked  bool          // the writer's: something was written of the request
+	broken error         // the writer's: the connection took no more
+	begun  chan struct{} // the writer's: closed once asked; nil where the writer reads the answer too
 
 	heard bool  // the reader's: something of the answer has come
 	lost  error // the reader's: no more can come
@@ -58,7 +59,8 @@ func (c *conn) peek() error {
 }
 
 // begin looks once more before the first octets of a request: what came while
-// nobody waited for it must not become its answer. Nothing is written if it did.
+// nobody waited for it must not become its answer. Nothing is written if it did,
+// and nobody may read before.
 func (c *conn) begin() error {
 	if c.asked || c.broken != nil {
 		return c.broken
@@ -67,6 +69,9 @@ func (c *conn) begin() error {
 		return c.broken
 	}
 	c.asked = true
+	if c.begun != nil {
+		close(c.begun)
+	}
 	return nil
 }
 

@@ -35,9 +35,10 @@ type exchange struct {
 }
 
 var (
-	errClosed   = errors.New("the body of the upstream's answer was closed")
-	errStatus   = errors.New("upstream answered with a status that is none")
-	errSwitched = errors.New("upstream switched protocols in the middle of a request")
+	errClosed    = errors.New("the body of the upstream's answer was closed")
+	errStatus    = errors.New("upstream answered with a status that is none")
+	errUnwritten = errors.New("nothing was written of the request")
+	errSwitched  = errors.New("upstream switched protocols in the middle of a request")
 )
 
 // errTimeout tells that the header of an answer did not come in time.
@@ -53,10 +54,16 @@ func (x *exchange) run() (*http.Response, error) {
 	x.parties = 1
 	if x.content = contentOf(x.request); x.content != nil {
 		x.parties = 2
+		begun := make(chan struct{})
+		x.c.begun = begun
 		go x.upload()
+		if err := x.begin(begun); err != nil {
+			return nil, x.fail(err)
+		}
 	} else if err := x.write(x.request); err != nil && (!x.c.asked || x.c.broken == nil) {
 		return nil, x.fail(err)
 	} else {
+		x.spoilt = err != nil
 		x.await() // also when the connection took not all: a last word may be there to read
 	}
 	resp, err := x.header()
@@ -74,6 +81,22 @@ func (x *exchange) run() (*http.Response, error) {
 		x.answer, resp.Body = resp.Body, x
 	}
 	return resp, nil
+}
+
+// begin waits until the other goroutine has looked at the connection and begins to
+// write. What is read before that is no answer.
+func (x *exchange) begin(begun <-chan struct{}) error {
+	select {
+	case <-begun:
+		return nil
+	case <-x.content.written:
+		if x.c.asked {
+			return nil
+		}
+		return errUnwritten // fault tells why
+	case <-x.ctx.Done():
+		return context.Cause(x.ctx)
+	}
 }
 
 func (x *exchange) write(r *http.Request) error {
@@ -100,13 +123,13 @@ func (x *exchange) upload() {
 	switch {
 	case err == nil:
 		x.await()
-	case errors.Is(err, errNotWanted):
-	case x.content.err == nil && x.c.asked && x.c.broken != nil:
+	case x.content.refused.Load(): // net/http's error does not tell
+	case x.content.fault() == nil && x.c.asked && x.c.broken != nil:
 		x.await() // as in run
 	default:
 		x.mu.Lock()
-		if x.content.err != nil {
-			err = x.content.err
+		if fault := x.content.fault(); fault != nil {
+			err = fault
 		}
 		x.fault = err
 		_ = x.c.Close() // ends the read
@@ -222,7 +245,7 @@ func (x *exchange) again(err error) (second *http.Request, silent bool) {
 	closed := x.fault == nil && !x.c.heard && !errors.Is(err, errTimeout{})
 	x.mu.Unlock()
 	switch {
-	case unread && !x.c.asked:
+	case unread && !x.c.asked && x.c.broken != nil:
 	case closed && replayable(x.request):
 		silent = true
 	default:

@@ -211,6 +211,62 @@ func TestUnknownConnectionsAreNotKept(t *testing.T) {
 	}
 }
 
+// doubtful writes all, and says that it did not.
+type doubtful struct{ *net.TCPConn }
+
+func (d doubtful) Write(p []byte) (int, error) {
+	_, _ = d.TCPConn.Write(p)
+	return 0, fmt.Errorf("no room")
+}
+
+// An answer may come to a request that was not written whole. Its connection
+// serves no other.
+func TestHalfWrittenRequests(t *testing.T) {
+	u := newUpstream(t, nil)
+	tr := onward.New(onward.Options{MaxIdle: 8, MaxHeader: 1 << 18, Idle: time.Minute, Dial: func(ctx context.Context) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		return doubtful{conn.(*net.TCPConn)}, nil
+	}})
+	t.Cleanup(tr.CloseIdleConnections)
+	for range 2 {
+		read(t, send(t, tr)) //nolint:bodyclose // read closes it
+	}
+	if n := u.dialled.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// A request that cannot be written is no connection's fault, and is not tried on
+// one after the other.
+func TestUnwritableRequestsCostOneConnection(t *testing.T) {
+	u := newUpstream(t, nil)
+	tr := u.transport(t, time.Minute, 8, nil)
+	var answers []*http.Response
+	for range 3 {
+		answers = append(answers, send(t, tr)) //nolint:bodyclose // read closes it
+	}
+	for _, resp := range answers {
+		read(t, resp)
+	}
+	for _, body := range []io.Reader{nil, io.MultiReader()} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://upstream/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.RawQuery = "\x01"
+		if _, err := tr.RoundTrip(r); err == nil { //nolint:bodyclose // there is none
+			t.Error("written")
+		}
+	}
+	read(t, send(t, tr)) //nolint:bodyclose // read closes it
+	if n := u.dialled.Load(); n != 3 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // A dial that fails is the request's error, and one that its context ended has
 // the cause of that.
 func TestDial(t *testing.T) {

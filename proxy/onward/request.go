@@ -104,8 +104,9 @@ type content struct {
 	leave   chan bool     // says whether to go on; nil for a body that does not ask
 	written chan struct{} // closed when nobody reads it any more
 	state   atomic.Int32
-	waited  bool  // for leave
-	err     error // why it could not be read
+	waited  bool                  // for leave
+	refused atomic.Bool           // leave
+	broken  atomic.Pointer[error] // why it could not be read; net/http may leave a Read behind
 }
 
 // What has become of a content.
@@ -130,14 +131,23 @@ func (b *content) Read(p []byte) (int, error) {
 	}
 	if b.leave != nil && !b.waited {
 		if b.waited = b.may(); !b.waited {
+			b.refused.Store(true)
 			return 0, errNotWanted
 		}
 	}
 	n, err := b.body.Read(p)
 	if err != nil && err != io.EOF {
-		b.err = err
+		b.broken.Store(&err)
 	}
 	return n, err
+}
+
+// fault is why the body could not be read, or nil.
+func (b *content) fault() error {
+	if err := b.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // answer says whether the body may go on. The first answer counts.

@@ -86,6 +86,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			resp.Request = first
 			return resp, nil
 		}
+		if errors.Is(err, ErrUnasked) {
+			t.o.Unasked()
+		}
 		second, silent := x.again(err)
 		if second == nil {
 			closeBody(r)
@@ -124,7 +127,7 @@ func (t *Transport) connect(ctx context.Context, fresh bool) (*conn, error) {
 
 // equip gives a connection what it needs for a request.
 func (t *Transport) equip(c *conn) {
-	c.asked, c.heard, c.broken, c.lost, c.left = false, false, nil, nil, t.o.MaxHeader
+	c.asked, c.heard, c.broken, c.begun, c.lost, c.left = false, false, nil, nil, nil, t.o.MaxHeader
 	if in, ok := t.readers.Get().(*bufio.Reader); ok {
 		in.Reset(c)
 		c.in = in
