@@ -94,7 +94,7 @@ func (u *Upstreams) at(location string, t Timeouts, own bool) (*Upstream, error)
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
 	up := &Upstream{plain: at.Scheme == "http" || at.Scheme == "unix", scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
-	key := upstreamKey{at.Scheme, at.Host, t, own && up.plain && onward.Available}
+	key := upstreamKey{at.Scheme, at.Host, t, own && up.plain && onward.Available && isASCII([]byte(at.Host))} // net/http knows the other name of a host
 	switch at.Scheme {
 	case "http", "https", "h2c":
 		if at.Host == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "" {
@@ -149,10 +149,7 @@ func newOwn(key upstreamKey, unasked func()) transport {
 	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
 	network, address := "unix", key.address
 	if key.scheme == "http" {
-		network = "tcp"
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			address = net.JoinHostPort(strings.Trim(address, "[]"), "80")
-		}
+		network, address = "tcp", withPort(address)
 	}
 	return onward.New(onward.Options{
 		Dial:      func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) },
@@ -162,6 +159,15 @@ func newOwn(key upstreamKey, unasked func()) transport {
 		MaxHeader: maxAnswerHeader,
 		Unasked:   unasked,
 	})
+}
+
+// withPort is the host of a URL with the port that http has where there is none.
+func withPort(host string) string {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	return net.JoinHostPort(name, cmp.Or(port, "80"))
 }
 
 func newStd(key upstreamKey, unasked func()) transport {
