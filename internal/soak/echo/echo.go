@@ -119,6 +119,12 @@ func (e *Echo) Reached() (least, most int) {
 	return int(e.ledger.reached.Load()), int(e.ledger.perhaps.Load())
 }
 
+// Left is how many clients went away with their request on its way to a decision,
+// or so it was planned.
+func (e *Echo) Left() int {
+	return int(e.ledger.planned[cutBody].Load() + e.ledger.planned[dropRequest].Load())
+}
+
 // Report prints what was seen. The error says what must never happen and did.
 func (e *Echo) Report(to io.Writer) error {
 	l := e.ledger
