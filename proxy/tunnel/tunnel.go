@@ -146,13 +146,23 @@ func (t *Tunnel) ending() bool {
 }
 
 // End tells both sides goodbye, each as soon as the frame on its way to it has
-// ended, and closes them when they have answered, or after Grace. It does not
-// wait.
+// ended, and closes them when they have answered, or after Grace. The client is
+// told first, so that what the upstream answers cannot be there before it. End
+// does not wait, and a side that does not read holds the other up for a while only.
 func (t *Tunnel) End(c Close) {
 	t.hurry()
-	for _, h := range []*half{&t.up, &t.down} {
-		go h.end(c.frame(h.masked)) // a side that does not read holds nobody else up
-	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		t.down.end(c.frame(t.down.masked))
+	}()
+	go func() {
+		select {
+		case <-told:
+		case <-time.After(Grace / 4):
+		}
+		t.up.end(c.frame(t.up.masked))
+	}()
 }
 
 // Close cuts both sides off.

@@ -176,6 +176,32 @@ func TestNoSecondGoodbye(t *testing.T) {
 	}
 }
 
+// What the upstream answers to our goodbye does not come to the client before
+// ours does: it may say nothing of the reason.
+func TestClientHearsTheReasonFirst(t *testing.T) {
+	_, _ = rand.Read(make([]byte, 4)) // see TestSilence
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			tun, client, upstream, ended := pair(0)
+			go func() {
+				if _, err := upstream.Read(make([]byte, 64)); err == nil {
+					_, _ = upstream.Write(frame(opcodeClose, 0, false))
+				}
+				_, _ = io.Copy(io.Discard, upstream)
+			}()
+			tun.End(Close{1001, "going"})
+			time.Sleep(time.Second / 10)
+			want := Close{1001, "going"}.frame(false)
+			got := make([]byte, len(want))
+			if n, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("got %q, %v", got[:n], err)
+			}
+			_ = client.Close()
+			<-ended
+		})
+	}
+}
+
 // broken is an upstream that reads into a panic.
 type broken struct{ net.Conn }
 
