@@ -17,7 +17,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 		return token.Refuse(token.WrongVersion, token.ReasonVersion)
 	}
 	ex.trace.Text(token.ReasonMethod, r.Method)
-	if !isToken(r.Method) {
+	if !token.IsToken(r.Method) { // over HTTP/2 net/http takes anything for a method
 		return token.Refuse(token.InvalidRequest, token.ReasonMethod)
 	}
 	if strings.EqualFold(r.Method, http.MethodConnect) || strings.EqualFold(r.Method, http.MethodTrace) {

@@ -98,17 +98,6 @@ func lastHop(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// isToken reports whether a method is one (RFC 9110 section 5.6.2). Over HTTP/2
-// net/http takes anything for a method.
-func isToken(text string) bool {
-	for _, c := range []byte(text) {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return text != ""
-}
-
 // oneHost reports whether the Host fields of an HTTP/2 request say what its
 // authority says (RFC 9113 section 8.3.1). Over HTTP/1 there are none left.
 func oneHost(fields []string, host string) bool {

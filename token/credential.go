@@ -136,6 +136,17 @@ func readScheme(line string) schemeLine {
 // token can come with, however it goes on.
 func HasScheme(credential string) bool { return readScheme(credential).scheme != 0 }
 
+// IsToken tells a token of RFC 9110 section 5.6.2: the name of a method or of a
+// field.
+func IsToken(text string) bool {
+	for i := range len(text) {
+		if !isTokenChar(text[i]) {
+			return false
+		}
+	}
+	return text != ""
+}
+
 // isTokenChar tells the tchar of RFC 9110 section 5.6.2.
 func isTokenChar(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' ||

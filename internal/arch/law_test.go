@@ -53,7 +53,7 @@ var wicketgate = law{
 		"proxy/bound":          0,
 		"proxy/fieldvalue":     1,
 		"proxy/forwarded":      0,
-		"proxy/onward":         0,
+		"proxy/onward":         1,
 		"proxy/proxyprotocol":  0,
 		"proxy/quiet":          0,
 		"proxy/report":         0,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/wicketgate/wicketgate/token"
 )
 
 // valid refuses what could not be written so that every reader takes it for the
@@ -18,12 +20,12 @@ func valid(r *http.Request) error {
 		return errors.New("request without URL or header")
 	case r.URL.Scheme != "http":
 		return errors.New("scheme of the request is not http")
-	case r.Method != "" && !isToken(r.Method):
+	case r.Method != "" && !token.IsToken(r.Method):
 		return errors.New("method of the request is no token")
 	}
 	for _, h := range [...]http.Header{r.Header, r.Trailer} {
 		for name, lines := range h {
-			if !isToken(name) {
+			if !token.IsToken(name) {
 				return fmt.Errorf("name of a field is no token: %q", name)
 			}
 			for _, line := range lines {
@@ -43,18 +45,6 @@ func hasControl(s string) bool {
 		}
 	}
 	return false
-}
-
-// isToken tells a token of RFC 9110 section 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		if !letter && (c < '0' || c > '9') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // replayable tells a request that may be sent again though the upstream may
