@@ -1,21 +1,17 @@
 package rivals
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
 // secured serves the issuer's key set and introspection endpoint over HTTPS,
@@ -29,7 +25,7 @@ type secured struct {
 func secure(in *Place) (*secured, error) {
 	keys, errK := url.Parse(in.JWKS)
 	questions, errQ := url.Parse(in.Introspection)
-	certificate, errC := throwaway()
+	certificate, errC := devissuer.Throwaway()
 	if err := errors.Join(errK, errQ, errC); err != nil {
 		return nil, err
 	}
@@ -69,17 +65,4 @@ func (s *secured) Close() error {
 	err := s.server.Close()
 	<-s.done
 	return err
-}
-
-func throwaway() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	own := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "throwaway"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, own, own, key.Public(), key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }

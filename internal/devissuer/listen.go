@@ -51,7 +51,7 @@ func (is *Issuer) Listen(address string) (*Running, error) {
 	}
 	run := &Running{Issuer: is, URL: "http://" + listener.Addr().String(), done: make(chan struct{})}
 	if is.current().TLS {
-		certificate, err := throwaway()
+		certificate, err := Throwaway()
 		if err != nil {
 			return nil, errors.Join(err, listener.Close())
 		}
@@ -89,9 +89,9 @@ func (run *Running) CAFile(dir string) (string, error) {
 	return path, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: run.ca}), 0o644)
 }
 
-// throwaway makes a certificate for loopback that is its own authority. It
+// Throwaway makes a certificate for loopback that is its own authority. It
 // holds from 1999 on, for the clock of testing/synctest starts in 2000.
-func throwaway() (tls.Certificate, error) {
+func Throwaway() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
