@@ -129,7 +129,7 @@ func (k *Key) patience() uint32 {
 }
 
 // make makes the table of k, unless another is being made. That of a client's
-// key takes about as long as one check; for those of issuers nobody waits.
+// key takes as long as a few checks; for those of issuers nobody waits.
 func (t *Tables) make(k *Key, u *uses) {
 	if !t.building.TryLock() {
 		return

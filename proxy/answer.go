@@ -28,13 +28,12 @@ type problem struct {
 // Nothing in it comes from the request. Fields set on w before, a challenge or
 // a nonce, are part of it in every form.
 func answer(w http.ResponseWriter, status int, code, description string) {
+	setField(w, "Cache-Control", "no-store")
 	rec, _ := w.(*recorder)
 	if rec == nil {
-		w.Header().Set("Cache-Control", "no-store")
 		writeBody(w, status, jsonBody(code, description), "application/json")
 		return
 	}
-	rec.set("Cache-Control", "no-store")
 	if mediaType := grpcAnswer(rec.request); mediaType != "" {
 		writeTrailersOnly(rec, mediaType, status, description)
 		return
@@ -73,17 +72,13 @@ func problemBody(status int, code, description string) []byte {
 
 // writeBody answers HEAD like GET: net/http keeps the body back.
 func writeBody(w http.ResponseWriter, status int, body []byte, mediaType string) {
-	set := w.Header().Set
-	if rec, ours := w.(*recorder); ours {
-		set = rec.set
-	}
-	set("Content-Length", strconv.Itoa(len(body)))
+	setField(w, "Content-Length", strconv.Itoa(len(body)))
 	if len(body) == 0 {
 		w.WriteHeader(status)
 		return
 	}
-	set("Content-Type", mediaType)
-	set("X-Content-Type-Options", "nosniff")
+	setField(w, "Content-Type", mediaType)
+	setField(w, "X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that has gone needs no answer
 }
@@ -134,5 +129,12 @@ func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
 	answer(w, e.Code.Status(), code, e.Description())
 }
 
-// set is Header().Set for a name that is written as net/http writes it.
-func (r *recorder) set(name, value string) { r.Header()[name] = r.exchange.line(value) }
+// setField is Header().Set for a name that is written as net/http writes it, with
+// the exchange's room where there is one.
+func setField(w http.ResponseWriter, name, value string) {
+	if rec, ours := w.(*recorder); ours {
+		rec.Header()[name] = rec.exchange.line(value)
+		return
+	}
+	w.Header()[name] = []string{value}
+}

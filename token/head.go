@@ -1,6 +1,7 @@
 package token
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,9 +74,7 @@ func (m *Heads) Learn(u *Unverified) {
 		if len(*old) >= maxHeads {
 			return
 		}
-		for name, head := range *old {
-			known[name] = head
-		}
+		maps.Copy(known, *old)
 	}
 	head := u.Head()
 	known[head.segment] = head

@@ -68,7 +68,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 		s.upstreams.OnUnasked(metrics.Unasked)
 	}
 	s.streams = streams.NewSet(hooks)
-	wrong := func(string) {}
+	var wrong func(string)
 	if metrics != nil {
 		wrong = metrics.KeyTablesWrong
 	}
