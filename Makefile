@@ -8,7 +8,7 @@ BENCHCOUNT ?= 6
 BENCHFLAGS ?=
 # For mutants: -sample 1/10, -only token/jwt.go, -tests TestNew, -recheck, -list, -v.
 MUTANTFLAGS ?=
-MUTANTS     := token validator validator/dpop policy proxy proxy/bound proxy/clientcert proxy/streams proxy/tunnel config
+MUTANTS     := token validator validator/dpop policy proxy proxy/onward proxy/bound proxy/clientcert proxy/streams proxy/tunnel config
 # For soak: how long, how many requests a second, and -gate PROGRAM, -keep.
 SOAK      ?= 60s
 SOAKRATE  ?= 300
@@ -21,23 +21,26 @@ IMAGE     ?= wicketgate:dev
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+CREATED   ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 1970-01-01T00:00:00Z)
 LDFLAGS   := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REVISION)
 GOLANGCI  := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof alternatives tables bench benchstat bench-proxy bench-peers bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers soak echo faults smuggle image image-test unit-test reproducible fips sbom deps ci
+.PHONY: help build test race fuzz lint arch triples mutants conformance wycheproof alternatives tables tables-never bench benchstat bench-proxy bench-peers bench-gates e2e grpc websocket streams upstreams redis zitadel lifecycle peers doors prometheus charts soak echo faults smuggle image image-test unit-test compose reproducible fips sbom deps ci
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ./wicketgate as it is in the image
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o wicketgate ./cmd/wicketgate
+	CGO_ENABLED=0 $(GO) build -tags grpcnotrace -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o wicketgate ./cmd/wicketgate
 
 test: ## run all Go tests; needs Go and nothing else
 	$(GO) test ./...
 
-race: ## run all Go tests under the race detector (needs a C compiler)
-	$(GO) test -race -timeout 25m $$($(GO) list ./... | grep -v /internal/arch) # which reads sources, and starts nothing
+# For race: -skip and -run of go test.
+RACEFLAGS ?=
+race: ## run all Go tests under the race detector (needs a C compiler; RACEFLAGS)
+	$(GO) test -race -timeout 25m $(RACEFLAGS) $$($(GO) list ./... | grep -v /internal/arch) # which reads sources, and starts nothing
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	.ci/fuzz.sh $(FUZZTIME)
@@ -46,7 +49,7 @@ lint: ## gofmt, go vet, that every nested module resolves, and golangci-lint, pi
 	@unformatted=$$(find . -name '*.go' -not -path '*/testdata/*' -not -path '*/node_modules/*' -exec gofmt -l {} +); \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	@for mod in bench/go.mod e2e/*/go.mod; do (cd $$(dirname $$mod) && $(GO) list -deps -test ./... >/dev/null) || exit 1; done
+	@for mod in bench/go.mod charts/tests/go.mod e2e/*/go.mod; do (cd $$(dirname $$mod) && $(GO) list -deps -test ./... >/dev/null) || exit 1; done
 	$(GOLANGCI) run
 
 arch: ## check floors, doors, budgets and habits only
@@ -99,6 +102,10 @@ tables: ## run the tests with a table for every key from its first use, each ver
 	$(GO) test -count=1 -tags tables_always ./jwks/... ./validator/... ./proxy/... ./cmd/wicketgate
 	$(GO) test -count=1 -tags tables_never ./jwks/... ./validator/... ./proxy/... ./cmd/wicketgate
 
+tables-never: ## run what tables of keys decide about without any, as where FIPS 140-3 is on; the whole of it is in make tables
+	$(GO) test -count=1 -tags tables_never ./jwks ./validator ./validator/dpop
+	$(GO) test -count=1 -tags tables_never -run '^(TestKeyTables|TestHostileProofs|TestSession)$$' ./cmd/wicketgate
+
 grpc: ## run a real gRPC client and service through the gate (a module of its own)
 	cd e2e/grpc && $(GO) vet ./... && $(GO) test -count=1 ./...
 
@@ -125,6 +132,17 @@ lifecycle: ## start, reload, starve, besiege and stop whole gates (a module of i
 peers: ## run haproxy, nginx and apache2 before and behind the gate, and curl, h2load, h2spec and slowhttptest against it (a module of its own)
 	cd e2e/peers && $(GO) vet ./... && $(GO) test -count=1 -parallel 16 -timeout 5m ./...
 
+charts: ## render the charts with helm's engine and judge what they would install (a module of its own)
+	cd charts/tests && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+# For prometheus: -picture ../../docs/pictures/dashboard.svg.
+PROMFLAGS ?=
+prometheus: ## evaluate dashboard, rules and alerts on a real Prometheus that scrapes a gate under traffic (a module of its own; needs prometheus)
+	cd e2e/prometheus && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./... -args $(PROMFLAGS)
+
+doors: ## have nginx and Caddy ask the gate about each request and forward it themselves (a module of its own)
+	cd e2e/doors && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./...
+
 faults: ## take the upstream away in every way there is: toxics, restarts, overload, another address (a module of its own; needs root or user namespaces)
 	cd e2e/faults && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./...
 
@@ -132,13 +150,16 @@ smuggle: ## try every mutation of framing and heads on the wire, with an upstrea
 	WICKETGATE_ALL_MUTATIONS=1 $(GO) test -count=1 -v -run '^TestHostileHTTP$$/^H-13$$' ./cmd/wicketgate
 
 image: ## build the container image IMAGE with BUILDER (docker)
-	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
+	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) -t $(IMAGE) .
 
-image-test: ## build the image offline on stand-in bases and run it locked down (needs root, buildah, runc)
+image-test: ## build the image for two architectures offline on stand-in bases, run it locked down, end it under traffic (needs root, buildah, runc)
 	.ci/image-test.sh
 
 unit-test: ## have systemd judge docs/deploy/wicketgate.service (needs systemd-analyze, which need not run)
 	.ci/unit-test.sh
+
+compose: ## read docs/deploy/compose.yaml as docker compose does (a module of its own)
+	cd e2e/compose && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 reproducible: ## build twice, in other folders and with other caches, and compare
 	.ci/reproducible.sh
@@ -150,7 +171,7 @@ sbom: build ## write what ./wicketgate is linked with to wicketgate.cdx.json (Cy
 	$(GO) run ./internal/sbom wicketgate > wicketgate.cdx.json
 
 deps: ## write deps.txt anew: the modules the program is linked with
-	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/wicketgate | LC_ALL=C sort -u > deps.txt.new
+	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) list -tags grpcnotrace -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/wicketgate | LC_ALL=C sort -u > deps.txt.new
 	mv deps.txt.new deps.txt
 
 ci: ## run everything that must pass before a merge

@@ -16,7 +16,7 @@ copy() { # folder
 
 build() { # folder, cache, program
 	(cd "$1" && env GOCACHE="$2" GOFLAGS= CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 GOFIPS140=off GOTOOLCHAIN=local \
-		go build -trimpath -buildvcs=false -ldflags '-s -w -X main.linkedVersion=reproducible' -o "$3" ./cmd/wicketgate)
+		go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags '-s -w -X main.linkedVersion=reproducible' -o "$3" ./cmd/wicketgate)
 }
 
 one=$work/one two=$work/somewhere/else/with/a/longer/name

@@ -14,15 +14,15 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# A root with nothing but the unit and what it starts.
+# A root with nothing but the unit, what is dropped into it, and what it starts.
 mkdir -p "$work/etc/systemd/system" "$work/usr/local/bin" "$work/usr/lib/systemd/system" "$work/bin"
-cp "$unit" "$work/etc/systemd/system/"
+cp -r "$unit" "$unit.d" "$work/etc/systemd/system/"
 cp /usr/lib/systemd/system/*.target "$work/usr/lib/systemd/system/" 2>/dev/null || cp /lib/systemd/system/*.target "$work/usr/lib/systemd/system/"
 for program in usr/local/bin/wicketgate bin/kill; do
 	printf '#!/bin/sh\n' >"$work/$program"
 	chmod 755 "$work/$program"
 done
-complaints=$(systemd-analyze verify --root="$work" --man=no wicketgate.service 2>&1 | grep -F wicketgate.service || true)
+complaints=$(systemd-analyze verify --root="$work" --man=no wicketgate.service 2>&1 | grep -E 'wicketgate\.service|\.conf:' || true)
 if [ -n "$complaints" ]; then
 	printf '%s\n' "$complaints" >&2
 	exit 1

@@ -109,7 +109,7 @@ func kindOf(c cases.Case) rivals.Kind {
 	switch c.ID {
 	case "pass":
 		return rivals.Unchecked
-	case "dpop":
+	case "dpop", "dpop-stale", "dpop-htu", "dpop-forged":
 		return rivals.DPoP
 	case "opaque":
 		return rivals.Opaque

@@ -35,7 +35,7 @@ func (c *checker) listeners() {
 			at = "listen"
 		}
 		l, ok := c.address(at, r.Listen)
-		if !ok {
+		if !ok || !r.Served() {
 			continue
 		}
 		if !c.TLS.On() && !r.BehindTLS && !isLoopback(l.host) {
@@ -45,25 +45,36 @@ func (c *checker) listeners() {
 			c.share(s, i)
 			continue
 		}
-		if l.overlaps(admin) && c.has("admin.listen") {
-			c.bad("admin.listen", "is the address of traffic too", "give it another port")
-		} else if l.overlaps(admin) {
-			c.bad(at, "is the address of admin too", "give it another port, or set admin.listen")
-		}
-		if j := slices.IndexFunc(open, l.overlaps); j >= 0 {
-			c.bad(at, "overlaps the address of "+open[j].path, "write both the same, or change a port")
-		}
-		open = append(open, l)
+		open = c.alone(admin, open, l, at)
 		sites[l.text] = &site{first: i, hosts: make(map[string]int)}
 		sites[l.text].add(r.Hosts, i)
 	}
+	for _, d := range c.Doors() {
+		if l, ok := c.address(d.Key+".listen", d.Listen); ok {
+			open = c.alone(admin, open, l, d.Key+".listen")
+		}
+	}
+}
+
+// alone wants l, of which the file says at at, to overlap no listener, and adds it
+// to open.
+func (c *checker) alone(admin listener, open []listener, l listener, at string) []listener {
+	if l.overlaps(admin) && c.has("admin.listen") {
+		c.bad("admin.listen", "is the address of traffic too", "give it another port")
+	} else if l.overlaps(admin) {
+		c.bad(at, "is the address of admin too", "give it another port, or set admin.listen")
+	}
+	if j := slices.IndexFunc(open, l.overlaps); j >= 0 {
+		c.bad(at, "overlaps the address of "+open[j].path, "write both the same, or change a port")
+	}
+	return append(open, l)
 }
 
 // proxyProtocol holds the listeners that balancers connect to against those
 // there are.
 func (c *checker) proxyProtocol() {
 	for i, address := range c.ProxyProtocol {
-		if !slices.ContainsFunc(c.Resources, func(r Resource) bool { return r.Listen == address }) {
+		if !slices.ContainsFunc(c.Resources, func(r Resource) bool { return r.Served() && r.Listen == address }) {
 			c.bad(fmt.Sprintf("proxy_protocol[%d]", i), "is not where a resource listens", "write it as listen has it")
 		}
 	}

@@ -63,11 +63,14 @@ func (c *checker) check() {
 		c.fapi()
 	}
 	c.listeners()
+	c.doors()
 	c.proxyProtocol()
+	c.sidecar()
 	c.revocation()
 	c.nonces()
 	c.replay()
 	c.decisionLog()
+	c.tracing()
 	c.reports()
 }
 

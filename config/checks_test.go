@@ -101,6 +101,41 @@ func TestEachFault(t *testing.T) {
 		replayed("addresses: [/run/redis.sock], sentinel_master: m"):                 "dpop.replay.redis.addresses[0]: is a socket",
 		replayed("addresses: [/run/redis.sock], prefix: " + strings.Repeat("p", 64)): "",
 		replayed("addresses: [/run/redis.sock], prefix: " + strings.Repeat("p", 65)): "dpop.replay.redis.prefix: wants",
+
+		about("", `upstream: "http://127.0.0.1:1/%zz"`, ""):                                                               "resources[0].upstream: is no URL",
+		about("", `routes: [{path: /a/.}]`, ""):                                                                           "resources[0].routes[0].path: the segment . matches no request",
+		about("", `routes: [{path: /a/..}]`, ""):                                                                          "resources[0].routes[0].path: the segment .. matches no request",
+		about("", `routes: [{path: "/a/ b"}]`, ""):                                                                        "resources[0].routes[0].path: matches no request: some servers drop",
+		about("", `forward: {assertion: {audience: x, claims: [a, a.b]}}`, ""):                                            "resources[0].forward.assertion.claims[1]: is a part of a",
+		openRoute("forward: {claims: [b], assertion: {enabled: false}}"):                                                  "resources[0].routes[0].forward.claims: means nothing on a public route",
+		openRoute("forward: {assertion: {enabled: false}}"):                                                               "",
+		askedAbout("", "{identifier: https://b.example.com}"):                                                             "",
+		askedAbout("proxy_protocol: [\":8420\"]\ntrusted_proxies: [10.0.0.0/8]\n", "{identifier: https://b.example.com}"): "proxy_protocol[0]: is not where a resource listens",
+		askedAbout("", "{identifier: https://b.example.com, hosts: [x.example.com]}, {identifier: https://c.example.com, hosts: [x.example.com]}"): "resources[1].hosts[0]: is a host of resources[0]",
+
+		about("", "", "decision_log: {file: a, claims: [jti]}\n"):   "decision_log.claims[0]: is recorded as a hash only",
+		traced("sample: 10%, sampler: always_on"):                   "tracing.sample: means nothing with sampler: always_on",
+		traced("sample: 10%, sampler: traceidratio"):                "",
+		traced("sample: '10'"):                                      "tracing.sample: is no share",
+		traced("sample: 1e1%"):                                      "tracing.sample: is no share",
+		traced("sample: 1.2.3%"):                                    "tracing.sample: is no share",
+		traced("sample: '%'"):                                       "tracing.sample: is no share",
+		traced("sample: 0.1234567890%"):                             "",
+		traced("sample: 0.12345678901%"):                            "tracing.sample: is no share",
+		traced("sample: 100%"):                                      "",
+		traced("sample: 100.1%"):                                    "tracing.sample: is no share",
+		traced("cert_file: a, key_file: b"):                         "",
+		traced("key_file: b"):                                       "tracing: needs both",
+		traced("attributes: {" + strings.Repeat("a", 128) + ": b}"): "",
+		traced("attributes: {" + strings.Repeat("a", 129) + ": b}"): "tracing.attributes.aaa",
+		traced("endpoint: 'https://c:4318/x'"):                      "",
+		traced("endpoint: 'http://c/%zz'"):                          "tracing.endpoint: is no URL",
+		traced("endpoint: 'http:///x'"):                             "tracing.endpoint: is no URL",
+		traced("endpoint: 'grpc://c'"):                              "tracing.endpoint: is no URL",
+		traced("endpoint: 'http://u@c'"):                            "tracing.endpoint: is no URL",
+		traced("endpoint: 'http://c?x'"):                            "tracing.endpoint: is no URL",
+		traced("endpoint: 'http://c/a%2Fb'"):                        "tracing.endpoint: is no URL",
+		traced("endpoint: 'http://c#x'"):                            "tracing.endpoint: is no URL",
 	} {
 		got := faults(text)
 		wanted := strings.Split(want, "|")
@@ -123,6 +158,17 @@ func twoPrefixes(one, other string) string {
 func tenanted(tenant string) string {
 	return "version: 1\nissuers: [{issuer: \"https://login.example.com/{tenant}\", tenants: [" + tenant + "]}]" + afterIssuer
 }
+
+// askedAbout is a file whose resources have no upstream.
+func askedAbout(top, resources string) string {
+	return "version: 1\nissuers: [{issuer: https://a.example.com}]\nforward_auth: {listen: \"127.0.0.1:8430\", peers: [127.0.0.1]}\n" + top + "resources: [" + resources + "]\n"
+}
+
+func openRoute(more string) string {
+	return about("", "forward: {claims_header: X-C, claims: [a]}, routes: [{path: /a, public: true, "+more+"}]", "")
+}
+
+func traced(settings string) string { return about("", "", "tracing: {"+settings+"}\n") }
 
 func replayed(redis string) string {
 	return about("", "", "dpop: {replay: {store: redis, redis: {"+redis+"}}}\n")
@@ -293,4 +339,14 @@ func TestLoadTells(t *testing.T) {
 	if _, err := Load(path, nothing); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("got %v", err)
 	}
+	none := filepath.Join(filepath.Dir(path), "none.yaml")
+	for what, err := range map[string]error{
+		"configuration": second(Load(none, nothing)), "configuration of no gate": second(LoadOffline(none, nothing)), "cases": second(LoadCases(none)),
+	} {
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
 }
+
+func second[T any](_ T, err error) error { return err }

@@ -55,10 +55,10 @@ var secretHeaders = []string{
 }
 
 // carriesToken reports whether some resource takes tokens, or the gate takes
-// certificates, from a header.
+// certificates, from the header of that name, which is never empty.
 func (c *checker) carriesToken(normal string) bool {
-	return c.MTLS.Name != "" && normalName(c.MTLS.Name) == normal || slices.ContainsFunc(c.Resources, func(r Resource) bool {
-		return r.TokenSources.Header != "" && normalName(r.TokenSources.Header) == normal
+	return normalName(c.MTLS.Name) == normal || slices.ContainsFunc(c.Resources, func(r Resource) bool {
+		return normalName(r.TokenSources.Header) == normal
 	})
 }
 

@@ -47,7 +47,7 @@ func TestExampleDocumentsEveryKey(t *testing.T) {
 	})
 	for path := range have {
 		free := func(table string) bool { return strings.Contains(path, table+".") }
-		if !slices.ContainsFunc([]string{"headers", "audiences_by_issuer", "scope_hierarchy", "claims", "required_claims", "machine_claims"}, free) {
+		if !slices.ContainsFunc([]string{"headers", "audiences_by_issuer", "scope_hierarchy", "claims", "required_claims", "machine_claims", "probes", "attributes"}, free) {
 			t.Errorf("%s is in the example, but is no key", path)
 		}
 	}
@@ -82,7 +82,7 @@ func eachKey(t reflect.Type, path string, visit func(string, reflect.StructField
 
 // exampleKeys lists the keys of the example, also those that are commented out.
 func exampleKeys(t *testing.T, text string) map[string]bool {
-	commented := regexp.MustCompile(`(?m)^( *)# ( *(?:- )?(?:tls:|token_sources:|introspection:|status_list:|shared:|redis:|database: 0, |revocation:|signals:|transmitters:|[a-z_]+: [^ ]+  ).*)$`)
+	commented := regexp.MustCompile(`(?m)^( *)# ( *(?:- )?(?:tls:|forward_auth:|ext_authz:|token_sources:|introspection:|status_list:|shared:|redis:|database: 0, |revocation:|signals:|transmitters:|[a-z_]+: [^ ]+  ).*)$`)
 	text = commented.ReplaceAllString(text, "$1$2")
 	var root yaml.Node
 	if err := yaml.Load([]byte(text), &root); err != nil {

@@ -24,6 +24,8 @@ type File struct {
 	Via            string         `yaml:"via" default:"wicketgate" doc:"Name of this gate in Via; a request that carries it already has gone in a circle and is refused, so gates in a row need different names; default wicketgate."`
 	Issuers        []Issuer       `yaml:"issuers" required:"true" doc:"The authorization servers whose access tokens are accepted; at least one."`
 	Resources      []Resource     `yaml:"resources" required:"true" doc:"The APIs to protect; at least one."`
+	ForwardAuth    ForwardAuth    `yaml:"forward_auth" doc:"Where nginx, Traefik, Caddy and their like ask about requests that they forward themselves; default nowhere."`
+	ExtAuthz       ExtAuthz       `yaml:"ext_authz" doc:"Where Envoy asks about requests that it forwards itself (ext_authz v3 over gRPC); default nowhere."`
 	Preset         string         `yaml:"preset" enum:"fapi" doc:"A set of rules for the whole file: fapi holds it to the FAPI 2.0 security profile; default none."`
 	ReportOnly     Share          `yaml:"report_only" doc:"Forwards what would be refused, without identity, and counts it: true, false or a share like 25%; default false."`
 	DPoP           DPoP           `yaml:"dpop" doc:"Which DPoP proofs are good (RFC 9449)."`
@@ -37,7 +39,9 @@ type File struct {
 	Upstreams      string         `yaml:"upstream_transport" default:"own" enum:"own,std" doc:"What speaks HTTP/1.1 without TLS to upstreams: own is the gate's, which costs less, std is net/http, as for all other upstreams; default own."`
 	Log            Log            `yaml:"log" doc:"What is logged, as JSON on standard error."`
 	DecisionLog    DecisionLog    `yaml:"decision_log" doc:"A line of JSON for each decision, apart from the log, for audits and for wicketgate replay; default none."`
+	Tracing        Tracing        `yaml:"tracing" doc:"OpenTelemetry spans of requests; default none, unless the OTEL_* variables ask for them."`
 	Drain          Drain          `yaml:"drain" doc:"How the program ends after SIGTERM."`
+	BypassCheck    BypassCheck    `yaml:"bypass_check" doc:"Looking for a way around the gate to its upstreams on loopback."`
 
 	source   *source
 	env      func(string) (string, bool)
@@ -58,11 +62,6 @@ type TLS struct {
 
 // On reports whether the traffic listeners speak TLS.
 func (t TLS) On() bool { return t.CertFile != "" }
-
-// Admin describes the listener for probes and metrics.
-type Admin struct {
-	Listen string `yaml:"listen" default:":8421" doc:"Address for probes and metrics, as host:port or :port; default :8421."`
-}
 
 // Issuer is one authorization server.
 type Issuer struct {
@@ -111,7 +110,7 @@ type Resource struct {
 	Hosts             []string            `yaml:"hosts" doc:"Host names, with a port other than 80 and 443, that this resource answers to, any other being refused with 421; default all; required when resources share a listener."`
 	Listen            string              `yaml:"listen" doc:"Address of this resource's listener, as host:port or :port; default the listen key of the file."`
 	BehindTLS         bool                `yaml:"behind_tls" doc:"TLS ends in front of the gate, so clients spoke https though the listener is plain; default false."`
-	Upstream          string              `yaml:"upstream" required:"true" doc:"Where allowed requests go: http://, https:// or h2c:// with host, port and an optional base path, or unix:///path.sock#/base."`
+	Upstream          string              `yaml:"upstream" doc:"Where allowed requests go: http://, https:// or h2c:// with host, port and an optional base path, or unix:///path.sock#/base; needed unless proxies ask about the resource at forward_auth or ext_authz, and without it there is no other way to it."`
 	Preset            string              `yaml:"preset" enum:"mcp" doc:"A set of defaults: mcp is for servers of the Model Context Protocol; default none."`
 	Metadata          bool                `yaml:"metadata" doc:"Publish the protected resource metadata (RFC 9728) and name it in challenges; default false."`
 	ScopeHierarchy    map[string][]string `yaml:"scope_hierarchy" doc:"Scopes that a scope stands for as well, by the wider scope; default none."`
@@ -260,6 +259,9 @@ type Limits struct {
 	MaxConnections int `yaml:"max_connections" default:"20000" min:"1" max:"1000000" doc:"Client connections at once, fewer where the process may not open so many files or have so much memory, those that wait longest for a request making room; default 20000."`
 	MaxInFlight    int `yaml:"max_inflight" default:"10000" min:"1" max:"10000000" doc:"Requests at once, open streams included, fewer where files or memory are scarce; those beyond are answered 503 unread; default 10000."`
 	Streams        int `yaml:"streams" default:"100" min:"1" max:"1000" doc:"Requests at once on one HTTP/2 connection; default 100."`
+
+	UpstreamConnections int `yaml:"upstream_connections" default:"0" max:"1000000" doc:"Connections at once to each upstream, idle ones included, or requests where it speaks HTTP/2; 0 for any number; default 0."`
+	UpstreamQueue       int `yaml:"upstream_queue" default:"1000" max:"1000000" doc:"Requests that wait for one of them, in the order they came, more being answered 503; 0 for none; default 1000."`
 }
 
 // Verification bounds the work that tokens and proofs make before anybody knows
@@ -278,6 +280,7 @@ type Timeouts struct {
 	Idle            time.Duration `yaml:"idle" default:"75s" min:"100ms" max:"1h" doc:"For the next request on a connection, as a duration; default 75s."`
 	UpstreamConnect time.Duration `yaml:"upstream_connect" default:"3s" min:"100ms" max:"1h" doc:"For a connection to the upstream, as a duration; default 3s."`
 	UpstreamHeader  time.Duration `yaml:"upstream_header" default:"60s" min:"100ms" max:"1h" doc:"For the header of the upstream's answer, as a duration; default 60s."`
+	UpstreamQueue   time.Duration `yaml:"upstream_queue" default:"1s" min:"1ms" max:"1m" doc:"For a connection that limits.upstream_connections keeps from being made, as a duration; default 1s."`
 
 	WebSocketIdle time.Duration `yaml:"websocket_idle" default:"5m" min:"100ms" max:"24h" doc:"For anything to move in a WebSocket connection, pings included, as a duration; default 5m."`
 	StreamCheck   time.Duration `yaml:"stream_check" default:"5s" min:"100ms" max:"1h" doc:"Between two looks at whether the token of a stream is still good, as a duration; default 5s."`

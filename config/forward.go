@@ -56,7 +56,7 @@ type Assertion struct {
 func (a Assertion) On() bool { return a.Enabled && a.Audience != "" }
 
 // Names lists the headers that f sets beside those of every upstream, but
-// Authorization, which other tokens may come in.
+// Authorization, which other tokens may come in. They are in no order.
 func (f Forward) Names() []string {
 	var names []string
 	for name := range f.Headers {
@@ -68,7 +68,6 @@ func (f Forward) Names() []string {
 	if f.Assertion.On() && !f.Assertion.InAuthorization() {
 		names = append(names, f.Assertion.Header)
 	}
-	slices.Sort(names)
 	return names
 }
 

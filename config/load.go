@@ -184,6 +184,7 @@ func (f *File) named() []namedFile {
 		all = append(all, f.Resources[n].keyFiles(fmt.Sprintf("resources[%d]", n), f.Has)...)
 	}
 	all = append(all, f.Revocation.files()...)
+	all = append(all, f.Tracing.files()...)
 	return slices.DeleteFunc(all, func(n namedFile) bool { return *n.file == "" })
 }
 

@@ -9,12 +9,18 @@ import (
 // vouches reports whether client certificates must come from client_ca_file.
 func (t TLS) vouches() bool { return t.ClientAuth == "request" || t.ClientAuth == "require" }
 
+// SeesCertificates reports whether client certificates are known here: by a
+// connection, by a field of a proxy, or by what Envoy says of a connection of its own.
+func (f *File) SeesCertificates() bool {
+	return f.MTLS.From == "header" || f.TLS.On() && f.TLS.ClientAuth != "off" || f.ExtAuthz.Listen != ""
+}
+
 // clientCertificates checks what tls, mtls and the routes say of client
 // certificates against each other.
 func (c *checker) clientCertificates() {
 	c.clientAuth()
 	c.certificateHeader()
-	if c.MTLS.From == "header" || c.TLS.On() && c.TLS.ClientAuth != "off" {
+	if c.SeesCertificates() {
 		return
 	}
 	for i, r := range c.Resources {

@@ -88,8 +88,8 @@ func TestSmallest(t *testing.T) {
 		"origin":     slices.Equal(r.PublicOrigins, []string{"https://api.example.com"}),
 		"dpop":       f.DPoP.MaxAge == time.Minute && f.DPoP.Future == 30*time.Second && f.DPoP.Replay.Equal(Replay{Store: "memory", MaxEntries: 500000, OnUnavailable: "deny", Redis: Redis{Prefix: "wicketgate:", Timeout: 50 * time.Millisecond}}),
 		"cache":      f.Cache.Tokens == 100000,
-		"limits":     f.Limits == Limits{16 << 10, 6 << 10, 100, 64 << 10, 16 << 10, 10000, 20_000, 10_000, 100},
-		"timeouts":   f.Timeouts == Timeouts{10 * time.Second, 75 * time.Second, 3 * time.Second, time.Minute, 5 * time.Minute, 5 * time.Second, 30 * time.Second, time.Minute},
+		"limits":     f.Limits == Limits{16 << 10, 6 << 10, 100, 64 << 10, 16 << 10, 10000, 20_000, 10_000, 100, 0, 1000},
+		"timeouts":   f.Timeouts == Timeouts{10 * time.Second, 75 * time.Second, 3 * time.Second, time.Minute, time.Second, 5 * time.Minute, 5 * time.Second, 30 * time.Second, time.Minute},
 		"log":        f.Log == Log{"info", "denied"},
 		"drain":      f.Drain == Drain{5 * time.Second, 25 * time.Second},
 		"files":      f.Files() == nil && f.Insecure() == nil,
@@ -126,7 +126,7 @@ func TestGoodFile(t *testing.T) {
 	check("listeners", []string{one.Listen, two.Listen}, []string{"127.0.0.1:8420", "127.0.0.1:8430"})
 	check("realm", two.Realm, "$a${WG_TEST_HOST}b${WG_TEST_HOST}")
 	check("cache", f.Cache.Tokens, 0)
-	check("limits", f.Limits, Limits{64 << 10, 6 << 10, 10, 64 << 10, 16 << 10, 10000, 20_000, 10_000, 100})
+	check("limits", f.Limits, Limits{64 << 10, 6 << 10, 10, 64 << 10, 16 << 10, 10000, 20_000, 10_000, 100, 0, 1000})
 	check("access", f.Log.Access, "off")
 	var names []string
 	for _, r := range one.Routes {

@@ -82,7 +82,7 @@ func newEntry(s Source, c *Cache, before *entry) *entry {
 	e.client = s.Client()
 	limits := fetch.Limits{
 		MinFresh: time.Minute, MaxFresh: 24 * time.Hour, DefaultFresh: 10 * time.Minute,
-		MaxStale: maxStale, MinGap: s.RefetchInterval, AgainGap: reissueInterval, OnLoad: e.loaded,
+		MaxStale: maxStale, MinGap: s.RefetchInterval, AgainGap: reissueInterval, OnLoad: e.loaded, Name: "jwks",
 	}
 	if s.File != "" {
 		limits.MinFresh, limits.MaxFresh = 5*time.Second, 5*time.Second

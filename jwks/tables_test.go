@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -230,5 +231,35 @@ func TestKeysJoinTables(t *testing.T) {
 	set, _, err := c.parse(Source{Name: "as"}, setOf(jwkFor("ES256").with(members{"kid": "k"}).text()), nil)
 	if err != nil || set.Find("k", "ES256")[0].tables != tables || set.Find("k", "ES256")[0].client {
 		t.Errorf("an issuer's key: %v", err)
+	}
+}
+
+// TestTablesAreBounded: no more clients have tables than there is room for, and
+// those that came last.
+func TestTablesAreBounded(t *testing.T) {
+	tables := NewTables(nil)
+	if !tables.InUse() {
+		if most := TablesMemory(true); most != 0 {
+			t.Errorf("unused tables take %d octets", most)
+		}
+		return
+	}
+	if most := TablesMemory(true); most < 16<<20 || most > 18<<20 || TablesMemory(false) != 0 {
+		t.Errorf("%d octets at most, and %d when they are off", most, TablesMemory(false))
+	}
+	fill := func() int {
+		for i := range 2 * clientTables {
+			tables.clients.Add(strconv.Itoa(i), &uses{})
+		}
+		return tables.clients.Len()
+	}
+	for octets, want := range map[int64]int{TablesMemory(true): clientTables, 1 << 40: clientTables, TablesMemory(true) - 900*ofClientTable: 100, 0: 16} {
+		if tables.Bound(octets); fill() != want {
+			t.Errorf("in %d octets there are %d tables, want %d", octets, tables.clients.Len(), want)
+		}
+	}
+	tables.issuers.Add("an issuer", &uses{})
+	if tables.Bound(0); tables.issuers.Len() != 1 {
+		t.Error("an issuer's table made room")
 	}
 }

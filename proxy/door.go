@@ -53,7 +53,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 	if wentRound(r.Header["Via"], ex.table.name()) {
 		return token.Refuse(token.LoopDetected, token.ReasonLoop)
 	}
-	if ex.trusted = ex.table.Trusted.Trusts(ex.peerOf(r)); ex.trusted {
+	if ex.trusted = ex.table.Trusted.Trusts(ex.speaker(r)); ex.trusted {
 		if refusal := early(r); refusal != nil {
 			return refusal
 		}
@@ -120,8 +120,9 @@ func (l Limits) allow(h http.Header) bool {
 	return lines <= l.HeaderFields && octets <= l.HeaderSection
 }
 
-// peer is the address at the other end of the connection.
-func peer(r *http.Request) netip.Addr {
+// PeerOf is the address at the other end of the connection of r, or the zero Addr
+// where RemoteAddr tells none.
+func PeerOf(r *http.Request) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}

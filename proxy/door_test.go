@@ -265,7 +265,7 @@ func TestPeer(t *testing.T) {
 	for remote, want := range map[string]string{
 		"10.1.2.3:1": "10.1.2.3", "[::ffff:10.1.2.3]:1": "10.1.2.3", "[::1]:1": "::1", "@": "invalid IP", "": "invalid IP",
 	} {
-		if got := peer(&http.Request{RemoteAddr: remote}).String(); got != want {
+		if got := PeerOf(&http.Request{RemoteAddr: remote}).String(); got != want {
 			t.Errorf("%q: got %s, want %s", remote, got, want)
 		}
 	}

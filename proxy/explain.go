@@ -15,7 +15,7 @@ type Explained struct {
 	Request  *policy.Request // what the route saw; nil with Door
 	Trace    *token.Trace
 	Query    string   // of the request, less what may be a token
-	Upstream string   // where the request would go
+	Upstream string   // where the request would go; empty where another proxy forwards it
 	Fields   []string // what the upstream would be told of the caller, "Name: value"
 
 	Percent int // of such refusals that report-only lets through; with Decision.Would
@@ -66,7 +66,9 @@ func (t *Table) Explain(w http.ResponseWriter, listen string, r *http.Request) *
 	if !allowed {
 		return told
 	}
-	told.Upstream = ex.gate.Upstream.Name + ex.gate.Upstream.base + ex.decision.Route.UpstreamPath(ex.request.RawPath)
+	if up := ex.gate.Upstream; up != nil {
+		told.Upstream = up.Name + up.base + ex.decision.Route.UpstreamPath(ex.request.RawPath)
+	}
 	for _, f := range ex.fields {
 		told.Fields = append(told.Fields, f.name+": "+ex.forward.shown(f))
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wicketgate/wicketgate/proxy/places"
 )
 
 // Names of upstreams are looked up this often, and an answer is waited for this
@@ -23,12 +25,13 @@ const (
 type connections struct {
 	key     upstreamKey
 	host    string // to be looked up; empty for an address or a socket
+	places  *places.Places
 	current atomic.Pointer[transport]
 	known   []string // addresses, as of the last answer; for Follow only
 }
 
-func newConnections(key upstreamKey, unasked func()) *connections {
-	c := &connections{key: key}
+func newConnections(key upstreamKey, p *places.Places, unasked func()) *connections {
+	c := &connections{key: key, places: p}
 	if host, _, err := net.SplitHostPort(key.address); err == nil {
 		c.host = host
 	} else if key.scheme != "unix" {
@@ -37,7 +40,7 @@ func newConnections(key upstreamKey, unasked func()) *connections {
 	if _, err := netip.ParseAddr(c.host); err == nil {
 		c.host = ""
 	}
-	c.current.Store(newTransport(key, unasked))
+	c.current.Store(newTransport(key, p, unasked))
 	return c
 }
 
@@ -81,7 +84,12 @@ func (c *connections) follow(ctx context.Context, lookup func(context.Context, s
 	}
 	gone := func(address string) bool { return !slices.Contains(found, address) }
 	if slices.ContainsFunc(c.known, gone) {
-		(*c.current.Swap(newTransport(c.key, unasked))).CloseIdleConnections()
+		c.renew(unasked)
 	}
 	c.known = found
+}
+
+// renew has the next requests get new connections.
+func (c *connections) renew(unasked func()) {
+	(*c.current.Swap(newTransport(c.key, c.places, unasked))).CloseIdleConnections()
 }

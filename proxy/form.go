@@ -40,7 +40,7 @@ func mayHoldToken(r *http.Request) bool {
 // of a body that is broken or does not arrive in time. What is too long or not
 // ASCII is no form that carries a token.
 func (ex *exchange) takeForm(w http.ResponseWriter, r *http.Request) *token.Error {
-	if !ex.gate.Sources.Body || !mayHoldToken(r) {
+	if !ex.gate.Sources.Body || !mayHoldToken(r) || r.Body == nil { // who asks about a request keeps its body
 		return nil
 	}
 	if route := ex.gate.Policy.Route(ex.request.Method, ex.request.Host, ex.request.Path); route.Public || !route.Matched() && ex.gate.Report == nil {

@@ -129,9 +129,9 @@ func fit(list []field) bool {
 // assert adds an assertion about the caller of an allowed request. It is signed
 // last, when nothing else is left to refuse.
 func (f *Forward) assert(ex *exchange) (fits bool, err error) {
-	target := ex.gate.Upstream.base + ex.decision.Route.UpstreamPath(ex.request.RawPath)
-	if query := ex.upstreamQuery(); query != "" || ex.query == "?" {
-		target += "?" + query
+	target := ex.onwardTarget()
+	if !ex.held && ex.gate.Upstream != nil {
+		target = ex.gate.Upstream.base + target
 	}
 	text, err := f.o.Signer.Assert(ex.decision.Principal, assertion.Request{Method: ex.request.Method, Target: target}, ex.started)
 	if err != nil {

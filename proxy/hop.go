@@ -38,12 +38,12 @@ func (ex *exchange) peerOf(r *http.Request) netip.Addr {
 		ex.hop, _ = r.Context().Value(hopKey{}).(*hop)
 	}
 	if ex.hop == nil {
-		return peer(r)
+		return PeerOf(r)
 	}
 	if known := ex.hop.known.Load(); known != nil {
 		return known.peer
 	}
-	facts := &hopFacts{peer: peer(r)}
+	facts := &hopFacts{peer: PeerOf(r)}
 	ex.hop.known.Store(facts)
 	return facts.peer
 }

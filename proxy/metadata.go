@@ -138,7 +138,7 @@ func render(o MetadataOptions, routes []*policy.Route) ([]byte, error) {
 		d.ProofAlgorithms = o.Algorithms
 		d.ProofRequired = proofsOnly
 	}
-	d.CertificateBound = o.Certificates && served != 0 && !proofsOnly
+	d.CertificateBound = o.Certificates && !proofsOnly // which it is where nothing asks for a token
 	var text bytes.Buffer
 	out := json.NewEncoder(&text)
 	out.SetEscapeHTML(false)

@@ -14,7 +14,10 @@ import (
 // nothing then: as long as its body was not touched, another connection can have
 // it, whatever the method.
 func (u *Upstream) send(r *http.Request) (*http.Response, error) {
-	if u.connections.key.own { // which does all that by itself
+	if err := u.enter(r); err != nil {
+		return nil, err
+	}
+	if u.connections.key.own { // which does all that by itself, and leaves the place
 		return (*u.connections.current.Load()).RoundTrip(r)
 	}
 	// It is httputil's, made for this request, and not looked at yet.
@@ -24,7 +27,8 @@ func (u *Upstream) send(r *http.Request) (*http.Response, error) {
 	if u.plain && r.Body != nil && r.Body != http.NoBody {
 		r.GetBody = noSecondBody
 	}
-	return (*u.connections.current.Load()).RoundTrip(r)
+	resp, err := (*u.connections.current.Load()).RoundTrip(r)
+	return u.hold(resp, err, exchangeOf(r.Context()))
 }
 
 var errNoSecondBody = errors.New("the request's body was begun and cannot be sent again")

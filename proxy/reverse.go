@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/spans"
 	"github.com/wicketgate/wicketgate/proxy/bound"
 	"github.com/wicketgate/wicketgate/proxy/forwarded"
 	"github.com/wicketgate/wicketgate/proxy/streams"
@@ -53,7 +54,8 @@ type Outcome struct {
 	Challenged bool
 	// Interaction is the value of HeaderInteraction; empty where there is none.
 	Interaction string
-	Panic       string // where our own code panicked, by function and line; "" when it did not
+	Trace       *spans.Trace // of the request; nil when it gets no spans
+	Panic       string       // where our own code panicked, by function and line; "" when it did not
 }
 
 // Reverse is the front door of a listener: it decides about a request and
@@ -107,12 +109,17 @@ type exchange struct {
 
 	interaction string // the value of HeaderInteraction, or empty
 
+	held   bool       // by another proxy, which asks and forwards it itself
+	asker  netip.Addr // with held: the address of that proxy
+	copies bool       // with held: that proxy is none of Envoy's kind, see CheckerOptions
+
 	streams  *streams.Set
 	writer   *recorder
 	stream   *streams.Stream // nil while the answer is none
 	key      string          // of a WebSocket handshake; empty for none
 	answered atomic.Pointer[streamBody]
-	release  func() // the context of a gRPC call; nil for others
+	release  func()    // the context of a gRPC call; nil for others
+	heard    io.Closer // the body of the upstream's answer; nil until there is one
 }
 
 type exchangeKey struct{}
@@ -149,6 +156,9 @@ func begin(t *Table, w http.ResponseWriter, r *http.Request) (*exchange, *record
 	if t != nil && t.Interactions {
 		ex.interaction = interactionOf(r.Header)
 	}
+	if t != nil {
+		ex.outcome.Trace = t.Tracing.Begin(r.Header["Traceparent"], ex.started)
+	}
 	return ex, rec
 }
 
@@ -183,7 +193,7 @@ func (ex *exchange) decide(w http.ResponseWriter, r *http.Request, site *Site) (
 		refuseAtDoor(w, refusal)
 		return false
 	}
-	ex.decision = ex.gate.Decide(r.Context(), &ex.request)
+	ex.decision = ex.gate.Decide(ex.outcome.Trace.Within(r.Context()), &ex.request)
 	ex.outcome.Decision, ex.outcome.Gate = &ex.decision, ex.gate
 	if ex.decision.Verdict == Allowed && ex.tell() && ex.fits(r) {
 		return true
@@ -249,6 +259,9 @@ func (ex *exchange) tell() (fits bool) {
 // too, so that nobody takes its beginning for the whole.
 func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	p := recover()
+	if p != nil && ex.heard != nil { // nobody else may have got as far
+		_ = ex.heard.Close()
+	}
 	ex.hangUp(rec, r)
 	rec.leave()
 	hideCertificate(rec.Header())        // trailers go out after this
@@ -257,25 +270,31 @@ func (v *Reverse) finish(r *http.Request, ex *exchange, rec *recorder) {
 	if p != nil && !cut {
 		answer(rec, http.StatusInternalServerError, "server_error", "")
 	}
-	o := &ex.outcome
-	o.Client = ex.way(r).Client
-	if ex.decision.Would == nil {
-		o.Panic = ex.decision.Panicked()
-	}
+	ex.outcome.Cut = cut
 	if p != nil && !aborted {
-		o.Panic = placeOfPanic()
+		ex.outcome.Panic = placeOfPanic()
 	}
-	o.Cut, o.Interaction = cut, ex.interaction
+	ex.tellOutcome(r, v.options.Decided)
+	dropNonceTrailer(rec.Header())
+	if cut {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// tellOutcome tells decided, which may be nil, what became of r.
+func (ex *exchange) tellOutcome(r *http.Request, decided func(*http.Request, *Outcome)) {
+	o, rec := &ex.outcome, ex.writer
+	o.Client = ex.way(r).Client
+	if at := ex.decision.Panicked(); o.Panic == "" && ex.decision.Would == nil {
+		o.Panic = at
+	}
+	o.Interaction = ex.interaction
 	o.Status, o.Written, o.Duration = rec.status, rec.written, time.Since(ex.started)
 	if o.Overhead == 0 {
 		o.Overhead = o.Duration
 	}
-	if v.options.Decided != nil {
-		v.options.Decided(r, o)
-	}
-	dropNonceTrailer(rec.Header())
-	if cut {
-		panic(http.ErrAbortHandler)
+	if decided != nil {
+		decided(r, o)
 	}
 }
 
@@ -290,7 +309,13 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	began := time.Now()
 	ex.outcome.Overhead = began.Sub(ex.started)
 	resp, err := ex.gate.Upstream.send(r)
-	ex.outcome.Upstream = time.Since(began)
+	if err == nil {
+		ex.heard = resp.Body
+	}
+	if err == nil || !ex.unasked(err) {
+		ex.outcome.Upstream = time.Since(began)
+		ex.outcome.Trace.Asked(began, statusOf(resp))
+	}
 	return resp, err
 }
 
@@ -301,8 +326,11 @@ var errUndecided = errors.New("request was not decided about")
 func modifyResponse(resp *http.Response) error {
 	ex := exchangeOf(resp.Request.Context())
 	switched := resp.StatusCode == http.StatusSwitchingProtocols
-	if switched && (ex == nil || ex.key == "") {
+	switch {
+	case switched && (ex == nil || ex.key == ""):
 		return errors.New("upstream switched protocols unasked")
+	case resp.StatusCode < http.StatusOK && !switched || resp.StatusCode > 999: // net/http's server panics for it
+		return errors.New("upstream answered with a status that is none")
 	}
 	replaceNonce(resp)
 	keepPrivate(resp)
@@ -326,8 +354,14 @@ func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	ex := exchangeOf(r.Context())
+	if ex != nil && ex.decision.Verdict == Failed { // nobody was asked
+		ex.gate.Answer(w, &ex.decision)
+		return
+	}
 	if ex != nil {
-		ex.outcome.Err = err
+		if !errors.Is(err, errLeft) {
+			ex.outcome.Err = err
+		}
 		if ex.answerEnded(w) {
 			return
 		}

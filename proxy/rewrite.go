@@ -30,7 +30,19 @@ func rewrite(pr *httputil.ProxyRequest) {
 	out.Trailer = nil
 	h := out.Header
 	delete(h, "Connection") // httputil puts an upgrade back in; none is let through
-	strip(h, ex.forward.ours, ex.trusted)
+	ex.identify(h)
+	ex.askUpgrade(h)
+	ex.introduce(h, pr.In)
+	ex.link(h)
+}
+
+// identify takes out of the header of an allowed request what its client may not
+// tell the upstream, and puts in who the client is.
+func (ex *exchange) identify(h http.Header) {
+	strip(h, ex.forward.ours, ex.trusted || ex.held) // who holds it introduces it
+	if ex.held && !ex.trusted {
+		dropHearsay(h, !ex.copies)
+	}
 	// Only a token that was proven may stay: the upstream would believe any.
 	if !ex.forward.o.KeepToken || ex.decision.Principal == nil {
 		dropToken(h)
@@ -43,8 +55,6 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if ex.interaction != "" {
 		h[HeaderInteraction] = ex.line(ex.interaction)
 	}
-	ex.askUpgrade(h)
-	ex.introduce(h, pr.In)
 }
 
 // dropToken removes the Authorization field when it carries a scheme of ours,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/wicketgate/wicketgate/proxy/forwarded"
+	"github.com/wicketgate/wicketgate/proxy/places"
 )
 
 // room is what every exchange needs, made with it in one piece.
@@ -19,6 +20,7 @@ type room struct {
 // another: net/http may look at a request after its answer.
 type outbound struct {
 	carrier carrier
+	held    places.Body
 	fields  [8]field
 	lines   [14]string
 }

@@ -155,6 +155,34 @@ func strip(h http.Header, ours map[string]bool, trusted bool) {
 	}
 }
 
+// dropHearsay removes what speaks for another hop, where the proxy that introduces a
+// request is not trusted to have removed its client's. Left is what proxies that ask
+// write in any case, Envoy's own fields only by Envoy. It runs after strip, which leaves
+// no odd spelling.
+func dropHearsay(h http.Header, envoy bool) {
+	for name := range h {
+		if classify(name, nil) == forwarding && name != "X-Forwarded-For" && name != "X-Forwarded-Proto" && !(envoy && strings.HasPrefix(name, "X-Envoy-")) {
+			delete(h, name)
+		}
+	}
+}
+
+// impersonates tells a name in which a client speaks for the gate or for a proxy,
+// or changes what the upstream takes for the request.
+func impersonates(name string, ours map[string]bool) bool {
+	c := classify(name, ours)
+	return c == identity || c != ordinary && !isPlain(name) || overrides[NormalName(name)]
+}
+
+// overrides are names that some frameworks take for the method, the target or the
+// caller, in normal form.
+var overrides = map[string]bool{
+	"x-http-method-override": true, "x-http-method": true, "x-method-override": true,
+	"x-original-url": true, "x-original-uri": true, "x-original-method": true, "x-rewrite-url": true, "x-rewrite-uri": true,
+	"x-forwarded-user": true, "x-forwarded-email": true, "x-forwarded-groups": true,
+	"x-forwarded-preferred-username": true, "x-forwarded-access-token": true,
+}
+
 // isPlain tells the registered spelling of a name from those that servers
 // fold onto it. net/http has brought the letters into one case already.
 func isPlain(name string) bool {

@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
+	"github.com/wicketgate/wicketgate/internal/spans"
 	"github.com/wicketgate/wicketgate/proxy/clientcert"
 	"github.com/wicketgate/wicketgate/proxy/forwarded"
 )
@@ -24,6 +26,8 @@ type Table struct {
 	Certificates *clientcert.Reader
 	Name         string // in Via; empty for DefaultName
 	Interactions bool   // every request and answer carries HeaderInteraction
+
+	Tracing *spans.Sampler // which requests get spans; nil: none
 }
 
 // Limits bounds a request's head.
@@ -33,6 +37,7 @@ type Limits struct {
 	Target        int // octets
 
 	InFlight   int           // requests at once, on all listeners together; 0 for any number
+	Upstream   int           // requests at once at each upstream, see Upstreams.Bound; 0 for any number
 	BodyStall  time.Duration // for the next octet of a body; 0 for ever
 	WriteStall time.Duration // for a client to take more of an answer; 0 for ever
 }
@@ -44,6 +49,16 @@ var DefaultLimits = Limits{HeaderFields: 100, HeaderSection: 64 << 10, Target: 1
 type Site struct {
 	Only  *Gate            // every host, when there is one resource that lists none
 	Hosts map[string]*Gate // by normalised host
+
+	// Peers are the proxies that may ask a Checker about requests they hold. Nil
+	// where requests come from their clients.
+	Peers []netip.Prefix
+}
+
+// mayAsk reports whether the proxy at an address may ask about requests.
+func (s *Site) mayAsk(asker netip.Addr) bool {
+	asker = asker.Unmap().WithZone("")
+	return slices.ContainsFunc(s.Peers, func(p netip.Prefix) bool { return p.Contains(asker) })
 }
 
 // gate returns the gate for a normalised host, or nil.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/wicketgate/wicketgate/proxy/onward"
+	"github.com/wicketgate/wicketgate/proxy/places"
 	"github.com/wicketgate/wicketgate/proxy/quiet"
 )
 
@@ -47,10 +49,13 @@ type Upstream struct {
 
 // Upstreams keeps the connections to upstreams over reloads.
 type Upstreams struct {
-	mu   sync.Mutex // guards open
-	open map[upstreamKey]*connections
+	mu     sync.Mutex // guards all below
+	open   map[upstreamKey]*connections
+	places map[string]*places.Places // by name of the upstream
+	bounds places.Bounds
 
-	unasked func() // see OnUnasked
+	unasked func()     // see OnUnasked
+	hooks   PlaceHooks // see OnPlaces
 	lookup  func(ctx context.Context, host string) ([]string, error)
 }
 
@@ -68,7 +73,7 @@ type transport interface {
 
 // NewUpstreams makes an empty set of connections.
 func NewUpstreams() *Upstreams {
-	return &Upstreams{open: make(map[upstreamKey]*connections), lookup: net.DefaultResolver.LookupHost}
+	return &Upstreams{open: make(map[upstreamKey]*connections), places: make(map[string]*places.Places), lookup: net.DefaultResolver.LookupHost}
 }
 
 // OnUnasked sets what is called when an upstream sends octets that answer no
@@ -93,6 +98,7 @@ func (u *Upstreams) at(location string, t Timeouts, own bool) (*Upstream, error)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
+	at.Host = oneSpelling(at.Scheme, at.Host)
 	up := &Upstream{plain: at.Scheme == "http" || at.Scheme == "unix", scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
 	key := upstreamKey{at.Scheme, at.Host, t, own && up.plain && onward.Available && isASCII([]byte(at.Host))} // net/http knows the other name of a host
 	switch at.Scheme {
@@ -112,16 +118,38 @@ func (u *Upstreams) at(location string, t Timeouts, own bool) (*Upstream, error)
 	if up.scheme != "https" {
 		up.scheme = "http"
 	}
-	up.connections = u.connections(key)
+	up.connections = u.connections(key, up.Name)
 	return up, nil
 }
 
-func (u *Upstreams) connections(key upstreamKey) *connections {
+// oneSpelling brings the host of an upstream into one form, less the port that its
+// scheme has anyway: what is spelt in two ways is one upstream, with one bound.
+func oneSpelling(scheme, host string) string {
+	u := url.URL{Host: host}
+	name, port := u.Hostname(), u.Port()
+	if name == "" {
+		return host
+	}
+	if addr, err := netip.ParseAddr(name); err == nil {
+		name = addr.String()
+	} else if isASCII([]byte(name)) {
+		name = strings.ToLower(name)
+	}
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	if port == "" || port == "443" && scheme == "https" || port == "80" && scheme != "https" {
+		return name
+	}
+	return name + ":" + port
+}
+
+func (u *Upstreams) connections(key upstreamKey, name string) *connections {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	c := u.open[key]
 	if c == nil {
-		c = newConnections(key, u.unasked)
+		c = newConnections(key, u.placesAt(name), u.unasked)
 		u.open[key] = c
 	}
 	return c
@@ -136,16 +164,16 @@ func (u *Upstreams) Close() {
 	}
 }
 
-func newTransport(key upstreamKey, unasked func()) *transport {
+func newTransport(key upstreamKey, p *places.Places, unasked func()) *transport {
 	of := newStd
 	if key.own {
 		of = newOwn
 	}
-	t := of(key, unasked)
+	t := of(key, p, unasked)
 	return &t
 }
 
-func newOwn(key upstreamKey, unasked func()) transport {
+func newOwn(key upstreamKey, p *places.Places, unasked func()) transport {
 	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
 	network, address := "unix", key.address
 	if key.scheme == "http" {
@@ -158,6 +186,7 @@ func newOwn(key upstreamKey, unasked func()) transport {
 		MaxIdle:   idlePerUpstream,
 		MaxHeader: maxAnswerHeader,
 		Unasked:   unasked,
+		Done:      p.Leave,
 	})
 }
 
@@ -170,7 +199,7 @@ func withPort(host string) string {
 	return net.JoinHostPort(name, cmp.Or(port, "80"))
 }
 
-func newStd(key upstreamKey, unasked func()) transport {
+func newStd(key upstreamKey, p *places.Places, unasked func()) transport {
 	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
 	network, address := "tcp", ""
 	dial := func(ctx context.Context, _, asked string) (net.Conn, error) {
@@ -195,14 +224,17 @@ func newStd(key upstreamKey, unasked func()) transport {
 	switch key.scheme {
 	case "h2c":
 		t.Protocols.SetUnencryptedHTTP2(true)
+		return t
 	case "https":
 		t.Protocols.SetHTTP1(true)
 		t.Protocols.SetHTTP2(true)
+		return t
 	case "unix":
-		t.Protocols.SetHTTP1(true)
 		network, address = "unix", key.address
-	default:
-		t.Protocols.SetHTTP1(true)
 	}
+	t.Protocols.SetHTTP1(true)
+	// A connection comes back a little after its answer has ended. Over HTTP/2 one
+	// carries many requests, so these are what is counted.
+	t.MaxConnsPerHost = p.Bounds().Most
 	return t
 }

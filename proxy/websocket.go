@@ -13,10 +13,24 @@ import (
 	"github.com/wicketgate/wicketgate/token"
 )
 
-// handshake reads the opening handshake of WebSocket where the route lets it
+// handshake is readHandshake, with room for the tunnel.
+func (ex *exchange) handshake(w http.ResponseWriter, r *http.Request) bool {
+	if !ex.readHandshake(w, r) {
+		return false
+	}
+	if ex.key == "" || ex.streams.TakeRoom(ex.table.Streams.Tunnels) {
+		return true
+	}
+	ex.key = ""
+	ex.decision.Verdict, ex.decision.Fault = Failed, &token.Fault{Reason: token.ReasonTunnels}
+	ex.gate.Answer(w, &ex.decision)
+	return false
+}
+
+// readHandshake reads the opening handshake of WebSocket where the route lets it
 // through. It reports false when it has answered instead. Any other Upgrade is
 // left to be removed, and the request goes on without it.
-func (ex *exchange) handshake(w http.ResponseWriter, r *http.Request) bool {
+func (ex *exchange) readHandshake(w http.ResponseWriter, r *http.Request) bool {
 	if !ex.decision.Route.WebSocket || !tunnel.Asked(r) {
 		return true
 	}
@@ -26,12 +40,9 @@ func (ex *exchange) handshake(w http.ResponseWriter, r *http.Request) bool {
 		h := w.Header()
 		h["Sec-WebSocket-Version"] = []string{tunnel.Version}
 		h["Upgrade"], h["Connection"] = []string{tunnel.Protocol}, []string{"Upgrade"}
-		ex.refuseHandshake(w, http.StatusUpgradeRequired, token.ReasonHandshakeVersion)
+		ex.takeBack(w, http.StatusUpgradeRequired, token.ReasonHandshakeVersion)
 	case err != nil:
-		ex.refuseHandshake(w, http.StatusBadRequest, token.ReasonHandshake)
-	case !ex.streams.TakeRoom(ex.table.Streams.Tunnels):
-		ex.decision.Verdict, ex.decision.Fault = Failed, &token.Fault{Reason: token.ReasonTunnels}
-		ex.gate.Answer(w, &ex.decision)
+		ex.takeBack(w, http.StatusBadRequest, token.ReasonHandshake)
 	default:
 		ex.key = key
 		return true
@@ -39,9 +50,9 @@ func (ex *exchange) handshake(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// refuseHandshake takes the allowance back. No challenge is in the answer:
+// takeBack takes the allowance back. No challenge is in the answer:
 // another credential would not help.
-func (ex *exchange) refuseHandshake(w http.ResponseWriter, status int, reason token.Reason) {
+func (ex *exchange) takeBack(w http.ResponseWriter, status int, reason token.Reason) {
 	refusal := token.Refuse(token.InvalidRequest, reason)
 	ex.decision.Verdict, ex.decision.Refusal = Refused, refusal
 	answer(w, status, string(refusal.Code), refusal.Description())

@@ -92,6 +92,9 @@ const (
 	ReasonHeaderSection Reason = "header_section"
 	ReasonLoop          Reason = "loop"
 	ReasonEarlyData     Reason = "early_data"
+	ReasonAsker         Reason = "asker"
+	ReasonQuestion      Reason = "question"
+	ReasonReserved      Reason = "reserved_header"
 	ReasonNoRoute       Reason = "no_route"
 	ReasonBody          Reason = "body"
 
@@ -160,6 +163,7 @@ const (
 	ReasonHandshake        Reason = "handshake"
 	ReasonHandshakeVersion Reason = "websocket_version"
 	ReasonTunnels          Reason = "websockets"
+	ReasonUpstreamBusy     Reason = "upstream_busy"
 
 	ReasonKeysUnavailable   Reason = "jwks_unavailable"
 	ReasonReplayUnavailable Reason = "replay_unavailable"
@@ -188,6 +192,9 @@ var Reasons = []struct {
 	{ReasonHeaderSection, "the header section is too large"},
 	{ReasonLoop, "the request has been here before"},
 	{ReasonEarlyData, "this cannot be asked in early data"},
+	{ReasonAsker, "this proxy may not ask here"},
+	{ReasonQuestion, "the proxy that asks does not say what the client asked for"},
+	{ReasonReserved, "the request carries a header field that only the gate may set"},
 	{ReasonNoRoute, "no route matches the request"},
 	{ReasonBody, "the request's body is malformed"},
 	{ReasonOrigin, "requests from this origin are not accepted"},
@@ -248,6 +255,7 @@ var Reasons = []struct {
 	{ReasonHandshake, "the WebSocket handshake is malformed"},
 	{ReasonHandshakeVersion, "the version of the WebSocket protocol is not 13"},
 	{ReasonTunnels, "too many WebSocket connections"},
+	{ReasonUpstreamBusy, "the upstream has too many requests"},
 	{ReasonKeysUnavailable, "the issuer's keys are not available"},
 	{ReasonReplayUnavailable, "proofs cannot be checked at the moment"},
 	{ReasonIntrospectionUnavailable, "the issuer cannot be asked about the access token"},

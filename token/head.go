@@ -43,11 +43,25 @@ func (h *Head) ParseJWT(raw string, limit int) (*Unverified, error) {
 // maxHeads is how many headers a Heads keeps: more than issuers have keys.
 const maxHeads = 64
 
-// Heads remembers headers of tokens whose signature held. The first ones stay. The
-// zero Heads remembers nothing yet. It is safe for concurrent use.
+// turnedAway is how many find no room before all are forgotten and the next ones
+// remembered: keys change in the course of years.
+const turnedAway = 1 << 12
+
+// Heads remembers headers of tokens whose signature held: the first ones, until
+// many others have come. The zero Heads remembers nothing yet. It is safe for
+// concurrent use.
 type Heads struct {
 	mu    sync.Mutex // held while known is replaced
 	known atomic.Pointer[map[string]*Head]
+	away  atomic.Int64 // found no room
+}
+
+// Len is how many headers are remembered.
+func (m *Heads) Len() int {
+	if known := m.known.Load(); known != nil {
+		return len(*known)
+	}
+	return 0
 }
 
 // ParseJWT is what the function of this name is, sparing itself a header that was
@@ -64,18 +78,16 @@ func (m *Heads) ParseJWT(raw string, limit int) (*Unverified, error) {
 func (m *Heads) Learn(u *Unverified) {
 	old := m.known.Load()
 	segment := u.Segment()
-	if old != nil && ((*old)[segment] != nil || len(*old) >= maxHeads) {
+	if old != nil && ((*old)[segment] != nil || len(*old) >= maxHeads && m.away.Add(1) < turnedAway) {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := make(map[string]*Head)
-	if old = m.known.Load(); old != nil {
-		if len(*old) >= maxHeads {
-			return
-		}
+	if old = m.known.Load(); old != nil && len(*old) < maxHeads {
 		maps.Copy(known, *old)
 	}
+	m.away.Store(0)
 	head := u.Head()
 	known[head.segment] = head
 	m.known.Store(&known)

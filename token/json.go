@@ -76,6 +76,16 @@ func (o *Object) parse(text string) error {
 	return nil
 }
 
+// beginning is what a text that begins like this is refused for, however it goes
+// on: being no object, or going beyond a bound. It is nil where nobody knows yet.
+func beginning(text string) error {
+	_, err := ParseObject(text)
+	if slices.Contains([]error{errTrailing, errDuplicate, errDepth, errMembers, errNumber}, err) {
+		return err
+	}
+	return nil
+}
+
 // Get returns the value of the member called name, compared code point for
 // code point.
 func (o *Object) Get(name string) (Value, bool) {

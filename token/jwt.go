@@ -32,15 +32,6 @@ type Unverified struct {
 	signature       []byte
 }
 
-// alphabet marks the base64url characters. encoding/base64 skips line breaks
-// by itself, so the text is checked before it is decoded.
-var alphabet = func() (t [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
-		t[c] = true
-	}
-	return t
-}()
-
 var strictBase64 = base64.RawURLEncoding.Strict()
 
 // ParseJWT reads raw as a JWS in compact serialization (RFC 7515 section 7.1)
@@ -60,6 +51,10 @@ func parseJWT(raw string, limit int, known *Head) (*Unverified, error) {
 		return nil, Refuse(InvalidToken, ReasonMalformed)
 	}
 	u := &Unverified{signed: raw[:second]}
+	var err error
+	if u.signature, err = strictBase64.DecodeString(raw[second+1:]); err != nil { // the shortest of the three
+		return nil, Refuse(InvalidToken, ReasonMalformed)
+	}
 	if known != nil && known.segment == raw[:first] {
 		u.header, u.Algorithm, u.Type, u.KeyID = known.header, known.algorithm, known.mediaType, known.keyID
 	} else if err := u.decodeHeader(raw[:first]); err != nil {
@@ -68,39 +63,53 @@ func parseJWT(raw string, limit int, known *Head) (*Unverified, error) {
 	if err := u.payload.decode(raw[first+1 : second]); err != nil {
 		return nil, Refuse(InvalidToken, ReasonMalformed).Because(err)
 	}
-	var err error
-	if u.signature, err = strictBase64.DecodeString(raw[second+1:]); err != nil {
-		return nil, Refuse(InvalidToken, ReasonMalformed)
-	}
 	return u, nil
 }
 
-// dots finds the two dots of a compact serialization. It is not ok unless
-// there are exactly two, with base64url and at least one character around each.
+// dots finds the first two dots of a compact serialization. It is not ok unless
+// there is at least one character around each. A dot more, and whatever
+// else is not base64url, is found when the parts are decoded, but for line breaks:
+// encoding/base64 skips those by itself.
 func dots(raw string) (first, second int, ok bool) {
-	count := 0
-	for i := range len(raw) {
-		switch {
-		case alphabet[raw[i]]:
-		case raw[i] != '.' || count == 2:
-			return 0, 0, false
-		case count == 0:
-			first, count = i, 1
-		default:
-			second, count = i, 2
-		}
-	}
+	first = strings.IndexByte(raw, '.')
+	second = first + 1 + strings.IndexByte(raw[first+1:], '.')
 	ok = first > 0 && second > first+1 && second < len(raw)-1
-	return first, second, ok
+	return first, second, ok && strings.IndexByte(raw, '\n') < 0 && strings.IndexByte(raw, '\r') < 0
 }
 
 // decode parses what part is the base64url of.
 func (o *Object) decode(part string) error {
+	if len(part) > usualLength {
+		return o.decodeLong(part)
+	}
 	text, err := strictBase64.AppendDecode(make([]byte, 0, usualLength), []byte(part))
 	if err != nil {
 		return err
 	}
 	return o.parse(string(text))
+}
+
+// decodeLong makes room for the text once, piece by piece, and only for one that
+// begins within bounds. A piece is a whole number of groups of four characters.
+func (o *Object) decodeLong(part string) error {
+	var text strings.Builder
+	var piece [usualLength / 4 * 3]byte
+	for rest := part; len(rest) > 0; {
+		length := min(len(rest), usualLength)
+		n, err := strictBase64.Decode(piece[:], []byte(rest[:length]))
+		if err != nil {
+			return err
+		}
+		if len(rest) == len(part) {
+			if err := beginning(string(piece[:n])); err != nil {
+				return err
+			}
+			text.Grow(strictBase64.DecodedLen(len(part)))
+		}
+		_, _ = text.Write(piece[:n]) // never fails
+		rest = rest[length:]
+	}
+	return o.parse(text.String())
 }
 
 func (u *Unverified) decodeHeader(segment string) error {

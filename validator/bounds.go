@@ -39,6 +39,7 @@ type doubts struct {
 	mu      sync.Mutex // guards all below
 	forged  *simplelru.LRU[[32]byte, forgery]
 	refused *simplelru.LRU[[32]byte, *verified] // signed, and refused for another reason
+	signed  *simplelru.LRU[[32]byte, *jwks.Key] // by whom, where only that is known: see vouchEarly
 }
 
 // A forgery is a token that no key of a set has signed, or that is none for all
@@ -61,6 +62,7 @@ func newDoubts(size int) *doubts {
 	// Both fail for a size below 1 only.
 	d.forged, _ = simplelru.NewLRU[[32]byte, forgery](size, nil)
 	d.refused, _ = simplelru.NewLRU[[32]byte, *verified](max(1, size/doubtsPart), nil)
+	d.signed, _ = simplelru.NewLRU[[32]byte, *jwks.Key](max(1, size/doubtsPart), nil)
 	return d
 }
 
@@ -82,6 +84,26 @@ func (d *doubts) refuse(digest [32]byte, seen *verified) {
 	d.refused.Add(digest, seen)
 }
 
+func (d *doubts) sign(digest [32]byte, by *jwks.Key) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.signed.Add(digest, by)
+}
+
+// signer is nil for a token that sign was not told of.
+func (d *doubts) signer(digest [32]byte) *jwks.Key {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	by, _ := d.signed.Get(digest)
+	return by
+}
+
 func (d *doubts) purge() {
 	if d == nil {
 		return
@@ -90,6 +112,7 @@ func (d *doubts) purge() {
 	defer d.mu.Unlock()
 	d.forged.Purge()
 	d.refused.Purge()
+	d.signed.Purge()
 }
 
 // doubted is recall for tokens that were refused before: the refusal, where nothing
@@ -108,8 +131,7 @@ func (r *Resource) doubted(cred token.Credential, digest [32]byte, now time.Time
 		if r.bounds.OnRefused != nil {
 			r.bounds.OnRefused()
 		}
-		again := *f.refusal // whoever answers may add to it
-		return nil, f.issuer.vouchOpened(&again)
+		return nil, f.issuer.vouchOpened(f.refusal)
 	case refused && r.keys.Holds(seen.issuer.Keys, seen.key):
 		return seen, nil
 	}
@@ -180,8 +202,7 @@ func (r *Resource) signed(ctx context.Context, cred token.Credential, digest [32
 	refusal, told := aboutToken(other.err)
 	switch {
 	case told:
-		again := *refusal // whoever answers may add to it
-		return nil, &again
+		return nil, refusal
 	case other.err == nil && r.keys.Holds(q.issuer.Keys, other.seen.key):
 		return other.seen, nil
 	}
@@ -222,7 +243,7 @@ func (r *Resource) find(ctx context.Context, cred token.Credential, q question) 
 // all of them costs nothing, and nobody waits for it.
 func (r *Resource) try(ctx context.Context, cred token.Credential, q question, keys []*jwks.Key) (*verified, error) {
 	if !slices.ContainsFunc(keys, q.measures) {
-		return nil, token.Refuse(token.InvalidToken, token.ReasonSignature)
+		return nil, refuse(token.ReasonSignature)
 	}
 	source := r.bounds.Failures.Of(payer(cred), "")
 	if err := r.enter(ctx, source); err != nil {
@@ -247,7 +268,7 @@ func (r *Resource) try(ctx context.Context, cred token.Credential, q question, k
 			return q.issuer.read(claims, key)
 		}
 	}
-	return nil, token.Refuse(token.InvalidToken, token.ReasonSignature)
+	return nil, refuse(token.ReasonSignature)
 }
 
 // measures tells whether the signature is as long as one by key is.

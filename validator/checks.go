@@ -74,6 +74,9 @@ var refusals = func() map[token.Reason]*token.Error {
 	return m
 }()
 
+// missing is that of a request without a token.
+var missing = token.Refuse(token.CredentialRequired, token.ReasonMissing)
+
 func refuse(r token.Reason) *token.Error {
 	if made := refusals[r]; made != nil {
 		return made

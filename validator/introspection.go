@@ -45,9 +45,9 @@ func (v *Validator) opaqueIssuer(raw string) *issuer {
 
 // learn finds out what a token says and who vouches for it. known is false for
 // a signature that was checked just now.
-func (r *Resource) learn(ctx context.Context, cred token.Credential, digest [32]byte, now time.Time) (seen *verified, known bool, err error) {
-	if i := r.opaqueIssuer(cred.Raw); i != nil {
-		if seen, err = r.ask(ctx, i, cred, digest); err == nil && seen.ClientID == "" {
+func (r *Resource) learn(ctx context.Context, cred token.Credential, opaque *issuer, digest [32]byte, now time.Time) (seen *verified, known bool, err error) {
+	if opaque != nil {
+		if seen, err = r.ask(ctx, opaque, cred, digest); err == nil && seen.ClientID == "" {
 			v, _ := seen.Lookup("client_id") // what RFC 7662 calls it, whatever JWTs of the issuer do
 			seen.ClientID, _ = v.Text()
 		}

@@ -14,7 +14,7 @@ import (
 // Validate.
 func (r *Resource) Recheck(ctx context.Context, cred token.Credential) error {
 	cred.Sender = nil // nobody pays for what was asked by us
-	_, _, _, err := r.judge(ctx, cred, cred.Digest(), r.now())
+	_, _, _, err := r.judge(ctx, cred, r.opaqueIssuer(cred.Raw), cred.Digest(), r.now())
 	return err
 }
 

@@ -78,11 +78,11 @@ type Parts struct {
 
 	Denials *revoke.Rules // looked at for every request; nil for none
 
-	MaxLength int           // octets of a token; 0 for token.MaxLength
-	CacheSize int           // verified tokens remembered; 0 for none
-	Bounds    Bounds        // what bad tokens may cost
-	OnLookup  func(bool)    // told of each look into the cache, true for a hit; may be nil
-	OnJudged  func(*Result) // told of each judged token; may be nil
+	MaxLength int          // octets of a token; 0 for token.MaxLength
+	CacheSize int          // verified tokens remembered; 0 for none
+	Bounds    Bounds       // what bad tokens may cost
+	OnLookup  func(bool)   // told of each look into the cache, true for a hit; may be nil
+	OnJudged  func(Result) // told of each judged token; may be nil
 
 	Now func() time.Time // the clock that tokens are judged by; nil for time.Now
 }
@@ -109,7 +109,7 @@ type Validator struct {
 	flights  flights
 	bounds   Bounds
 	onLookup func(bool)
-	onJudged func(*Result)
+	onJudged func(Result)
 	heads    token.Heads // of tokens whose signature held
 
 	introspector Introspector
@@ -241,27 +241,34 @@ func (v *Validator) For(a Audience) *Resource { return &Resource{v, a} }
 // Validate checks cred and says who presents it. The error is a *token.Error
 // when the client is at fault; any other error means that nobody can tell.
 func (r *Resource) Validate(ctx context.Context, cred token.Credential) (*token.Principal, error) {
+	opaque := r.opaqueIssuer(cred.Raw)
 	if r.onJudged == nil {
-		p, issuer, err := r.validate(ctx, cred)
+		p, issuer, err := r.validate(ctx, cred, opaque)
 		return p, r.vouched(issuer, err)
 	}
 	began := time.Now()
-	p, issuer, err := r.validate(ctx, cred)
-	r.onJudged(&Result{Issuer: issuer, Scheme: cred.Scheme, Opaque: r.opaqueIssuer(cred.Raw) != nil, Err: err, Took: time.Since(began)})
+	p, issuer, err := r.validate(ctx, cred, opaque)
+	r.onJudged(Result{Issuer: issuer, Scheme: cred.Scheme, Opaque: opaque != nil, Err: err, Took: time.Since(began)})
 	return p, r.vouched(issuer, err)
 }
 
-// validate also names the issuer, as soon as its signature held.
-func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *token.Principal, issuer string, err error) {
+// validate also names the issuer, as soon as its signature held. opaque is the one
+// who alone can read the token; nil for a JWT.
+func (r *Resource) validate(ctx context.Context, cred token.Credential, opaque *issuer) (p *token.Principal, issuer string, err error) {
 	if !cred.Present() {
-		return nil, "", token.Refuse(token.CredentialRequired, token.ReasonMissing)
+		return nil, "", missing
 	}
 	cred.Trace.Count(token.ReasonTooLong, len(cred.Raw), "octets")
 	if len(cred.Raw) > r.limit {
 		return nil, "", token.Refuse(token.InvalidToken, token.ReasonTooLong)
 	}
+	if opaque == nil && !token.InThreeParts(cred.Raw) { // nobody remembers it
+		refusal := refuse(token.ReasonMalformed)
+		noteForm(cred, refusal)
+		return nil, "", refusal
+	}
 	now, digest := r.now(), cred.Digest()
-	p, seen, issuer, err := r.judge(ctx, cred, digest, now)
+	p, seen, issuer, err := r.judge(ctx, cred, opaque, digest, now)
 	if err != nil {
 		return nil, issuer, err
 	}
@@ -273,8 +280,8 @@ func (r *Resource) validate(ctx context.Context, cred token.Credential) (p *toke
 }
 
 // judge is all of validate that is about the token and not about its sender.
-func (r *Resource) judge(ctx context.Context, cred token.Credential, digest [32]byte, now time.Time) (p *token.Principal, seen *verified, issuer string, err error) {
-	seen, known, err := r.learn(ctx, cred, digest, now)
+func (r *Resource) judge(ctx context.Context, cred token.Credential, opaque *issuer, digest [32]byte, now time.Time) (p *token.Principal, seen *verified, issuer string, err error) {
+	seen, known, err := r.learn(ctx, cred, opaque, digest, now)
 	if err != nil {
 		return nil, nil, r.voucher(err), err
 	}
@@ -352,7 +359,7 @@ func (r *Resource) verify(ctx context.Context, cred token.Credential, digest [32
 		return nil, refuse(token.ReasonIssuer)
 	}
 	if refusal := i.early(r, u, now, cred.Trace); refusal != nil {
-		return nil, r.vouchEarly(ctx, cred, i, u, refusal)
+		return nil, r.vouchEarly(ctx, cred, digest, i, u, refusal)
 	}
 	iat, _ := u.Untrusted("iat")
 	issued, _ := token.NumericDate(iat)

@@ -29,17 +29,24 @@ func (v *Validator) voucher(err error) string {
 
 // vouchEarly finds out whether the token that early refuses is the issuer's at all,
 // for those who treat its refusals in another way. Of a token with an algorithm that
-// is not accepted nobody can tell. The answer stays the refusal.
-func (r *Resource) vouchEarly(ctx context.Context, cred token.Credential, i *issuer, u *token.Unverified, refusal *token.Error) error {
+// is not accepted nobody can tell. The answer stays the refusal, and what is found
+// out is remembered for this question only.
+func (r *Resource) vouchEarly(ctx context.Context, cred token.Credential, digest [32]byte, i *issuer, u *token.Unverified, refusal *token.Error) error {
 	if !i.Vouch || refusal.Reason == token.ReasonAlgorithm {
 		return refusal
+	}
+	if key := r.doubts.signer(digest); key != nil && r.keys.Holds(i.Keys, key) {
+		return &token.Vouched{Issuer: i.Name, Err: refusal}
 	}
 	// No date of issue: what an expired token says of it would tell nothing of the set.
 	keys, err := r.keys.Keys(ctx, i.Keys, u.KeyID, jwks.Canonical(u.Algorithm), time.Time{})
 	if err != nil {
 		return refusal
 	}
-	_, err = r.try(ctx, cred, question{issuer: i, token: u}, keys)
+	seen, err := r.try(ctx, cred, question{issuer: i, token: u}, keys)
+	if err == nil {
+		r.doubts.sign(digest, seen.key)
+	}
 	if told, is := aboutToken(err); err == nil || is && told.Reason != token.ReasonSignature {
 		return &token.Vouched{Issuer: i.Name, Err: refusal}
 	}

@@ -3,6 +3,7 @@ package cases
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ func (w *World) all() ([]Case, error) {
 	good, errG := w.good()
 	bad, errB := w.bad()
 	forged, errF := w.forgeries()
-	return append(append(good, bad...), forged...), errors.Join(errG, errB, errF)
+	return slices.Concat(good, bad, forged, w.badProofs()), errors.Join(errG, errB, errF)
 }
 
 func (w *World) good() ([]Case, error) {
@@ -71,6 +72,7 @@ func (w *World) fromPool(n int) ([][]byte, error) {
 func (w *World) bad() ([]Case, error) {
 	past := time.Now().Add(-time.Hour).Unix()
 	expired, errE := w.mint("ES256", map[string]any{"iat": past - 300, "exp": past})
+	other, errI := w.mint("ES256", map[string]any{"iss": "https://other.example.com"})
 	elsewhere, errA := w.mint("ES256", map[string]any{"aud": "https://other.example.com"})
 	// Issued before the gate read its keys, or it could not know that there is no such key.
 	unknown, errK := w.Issuer.Mint(devissuer.Token{Alg: "ES256", Header: map[string]any{"kid": "nobody-has-it"}, Claims: map[string]any{"iat": time.Now().Add(-time.Minute).Unix()}})
@@ -78,9 +80,10 @@ func (w *World) bad() ([]Case, error) {
 		{ID: "none", Title: "refused: no token", Status: 401, Reason: "missing", Target: Target{Ratio: 0.25}, requests: same(load.Get(Host, Read))},
 		{ID: "garbage", Title: "refused: garbage", Status: 401, Reason: "malformed", Target: Target{Ratio: 0.3}, requests: same(Bearer(strings.Repeat("garbage.", 75)))},
 		{ID: "expired", Title: "refused: expired", Status: 401, Reason: "expired", Target: Target{Ratio: 0.33}, requests: same(Bearer(expired))},
+		{ID: "issuer", Title: "refused: wrong issuer", Status: 401, Reason: "issuer", Target: Target{Ratio: 0.33}, requests: same(Bearer(other))},
 		{ID: "audience", Title: "refused: wrong audience", Status: 401, Reason: "audience", Target: Target{Ratio: 0.33}, requests: same(Bearer(elsewhere))},
 		{ID: "kid", Title: "refused: unknown kid", Status: 401, Reason: "unknown_key", Target: Target{Ratio: 0.33}, requests: same(Bearer(unknown))},
-	}, errors.Join(errE, errA, errK)
+	}, errors.Join(errE, errI, errA, errK)
 }
 
 // forgeries is what only the signature gives away. Those that come from ever
@@ -115,4 +118,36 @@ func (w *World) forgeries() ([]Case, error) {
 		{ID: "forged-flood", Title: "refused: bad signature ES256, one source", Status: 401, Also: once, Local: trusted, Target: Target{Ratio: 0.3}, requests: fresh("ES256", one)},
 		{ID: "forged-again", Title: "refused: bad signature ES256, the same token", Status: 401, Also: once, Local: trusted, Target: Target{Ratio: 0.3}, requests: same(Bearer(again[0], elsewhere(repeater)))},
 	}, nil
+}
+
+// badProofs come with the good bound token, each of them once. What a look at the
+// proof refuses costs no signature; forged ones come from ever other sources.
+func (w *World) badProofs() []Case {
+	proofs := func(change func(*devissuer.Proof), after func(string) string, fields func() []string) func(int) ([][]byte, error) {
+		return func(n int) ([][]byte, error) {
+			out := make([][]byte, n)
+			for i := range out {
+				p := devissuer.Proof{Method: "GET", URL: Audience + Read, AccessToken: w.bound}
+				change(&p)
+				proof, err := w.client.Proof(p)
+				if err != nil {
+					return nil, err
+				}
+				out[i] = load.Get(Host, Read, append([]string{"Authorization: DPoP " + w.bound, "DPoP: " + after(proof)}, fields()...)...)
+			}
+			return out, nil
+		}
+	}
+	asItIs := func(proof string) string { return proof }
+	none := func() []string { return nil }
+	otherSource := func() []string { w.source++; return []string{elsewhere(w.source)} }
+	return []Case{
+		{ID: "dpop-stale", Title: "refused: DPoP proof too old", Status: 401, Reason: "dpop_iat", Target: Target{Ratio: 0.4},
+			requests: proofs(func(p *devissuer.Proof) { p.IssuedAt = time.Now().Add(-time.Hour) }, asItIs, none)},
+		{ID: "dpop-htu", Title: "refused: DPoP proof for another URI", Status: 401, Reason: "dpop_htu", Target: Target{Ratio: 0.4},
+			requests: proofs(func(p *devissuer.Proof) { p.URL = Audience + "/elsewhere" }, asItIs, none)},
+		{ID: "dpop-forged", Title: "refused: DPoP proof with a bad signature", Status: 401, Reason: "dpop_sig", Also: []int{429},
+			Local: netip.MustParseAddr(TrustedAddress), Target: Target{Otherwise: "below DPoP once"},
+			requests: proofs(func(*devissuer.Proof) {}, forgedSignature, otherSource)},
+	}
 }

@@ -177,17 +177,22 @@ func (w *World) Forged(alg string, n int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed := good[:strings.LastIndexByte(good, '.')]
-	size := map[string]int{"ES256": 64, "RS256": 256}[alg]
 	out := make([]string, n)
 	for i := range out {
-		signature := make([]byte, size)
-		_, _ = rand.Read(signature) // it never fails
-		signature[0] &= 0x7f        // below the modulus, and the order of the curve
-		signature[size/2] &= 0x7f
-		out[i] = signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+		out[i] = forgedSignature(good)
 	}
 	return out, nil
+}
+
+// forgedSignature is a JWT with a signature that is as long and as large as the
+// good one, and random.
+func forgedSignature(good string) string {
+	end := strings.LastIndexByte(good, '.') + 1
+	signature := make([]byte, base64.RawURLEncoding.DecodedLen(len(good)-end))
+	_, _ = rand.Read(signature) // it never fails
+	signature[0] &= 0x7f        // below the modulus, and the order of the curve
+	signature[len(signature)/2] &= 0x7f
+	return good[:end] + base64.RawURLEncoding.EncodeToString(signature)
 }
 
 // each makes n requests on all processors.

@@ -16,7 +16,8 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = w.Close() }()
-	fresh := map[string]bool{"es256-once": true, "rs256-once": true, "dpop": true, "forged-es256": true, "forged-rs256": true, "forged-flood": true, "pool": true}
+	fresh := map[string]bool{"es256-once": true, "rs256-once": true, "dpop": true, "forged-es256": true, "forged-rs256": true, "forged-flood": true, "pool": true,
+		"dpop-stale": true, "dpop-htu": true, "dpop-forged": true}
 	for _, c := range w.Cases {
 		t.Run(c.ID, func(t *testing.T) {
 			first, err := c.Requests(3)

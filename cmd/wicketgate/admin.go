@@ -28,6 +28,7 @@ func (g *gateway) adminHandler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(buildFacts()) // a client that has gone needs no answer
 	})
+	mux.HandleFunc("GET /probe/{name}", g.probe)
 	mux.HandleFunc("GET /drain", g.drainNow)
 	mux.HandleFunc("POST /drain", g.drainNow)
 	mux.HandleFunc("POST /-/reload", g.reloadNow)
@@ -39,6 +40,18 @@ func text(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(body)) // a client that has gone needs no answer
+}
+
+// readiness tells say of each thing that the gate must have, or be, to be ready.
+func (g *gateway) readiness(say func(ok bool, what, why string)) {
+	say(g.draining.Load() == nil, "draining", "")
+	if rules := g.stores.denials.Rules(); rules != nil {
+		say(rules.Complete(), "deny rules", "")
+	}
+	for _, s := range g.stores.keys.Status() {
+		say(s.Ready, "issuer "+s.Name, standing(s))
+	}
+	g.sayProbes(say)
 }
 
 // readyz is 200 when every issuer's keys are at hand and the gate is not
@@ -55,13 +68,7 @@ func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(&lines, "%s: %s%s\n", what, mark, why)
 		}
 	}
-	say(g.draining.Load() == nil, "draining", "")
-	if rules := g.stores.denials.Rules(); rules != nil {
-		say(rules.Complete(), "deny rules", "")
-	}
-	for _, s := range g.stores.keys.Status() {
-		say(s.Ready, "issuer "+s.Name, standing(s))
-	}
+	g.readiness(say)
 	if r.URL.Query().Has("verbose") {
 		for _, p := range g.stores.pools { // not needed to be ready: what is without DPoP goes on, and all replicas lack it at once
 			lines.WriteString(redisLine(p) + "\n")

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"runtime"
 	"testing"
 )
 
@@ -17,16 +16,8 @@ func TestAllocationsOfRequests(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			one := c.dial()
 			c.warm(one, w)
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range requests {
-				if status, err := one.ask(w.request); status != w.status {
-					t.Fatalf("status %d, %v", status, err)
-				}
-			}
-			runtime.ReadMemStats(&after)
-			each := float64(after.Mallocs-before.Mallocs) / requests
-			t.Logf("%.2f allocations, %d octets", each, (after.TotalAlloc-before.TotalAlloc)/requests)
+			each, octets := c.allocations(t, one, w, requests)
+			t.Logf("%.2f allocations, %.0f octets", each, octets)
 			if each > w.most {
 				t.Errorf("%.2f allocations, at most %.0f are allowed", each, w.most)
 			}

@@ -7,7 +7,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/proxy/bound"
+	"github.com/wicketgate/wicketgate/proxy/places"
 	"github.com/wicketgate/wicketgate/validator"
 	"github.com/wicketgate/wicketgate/validator/budget"
 )
@@ -16,7 +18,7 @@ import (
 // many files, and have so much memory. It says so. It tells the room there is.
 func fit(c *config.File, log *zap.Logger) bound.Room {
 	memory := debug.SetMemoryLimit(-1)
-	room := bound.RoomIn(memory, c.TLS.On())
+	room := roomIn(c)
 	files := bound.Descriptors()
 	room.Connections = bound.Affordable(room.Connections, files)
 	room.Requests = bound.Affordable(room.Requests, files)
@@ -37,6 +39,11 @@ func fit(c *config.File, log *zap.Logger) bound.Room {
 		}
 	}
 	return room
+}
+
+// roomIn is what the memory of the process has room for under a file.
+func roomIn(c *config.File) bound.Room {
+	return bound.RoomIn(debug.SetMemoryLimit(-1), c.TLS.On(), jwks.TablesMemory(c.Cache.KeyTables))
 }
 
 // boundsOf are what bad tokens and proofs may cost. They begin anew with each
@@ -60,6 +67,11 @@ func streamLimits(c *config.File) *http.HTTP2Config {
 		MaxReceiveBufferPerStream:     64 << 10,
 		MaxReceiveBufferPerConnection: 1 << 20,
 	}
+}
+
+// upstreamBounds are how many requests an upstream has at once.
+func upstreamBounds(c *config.File) places.Bounds {
+	return places.Bounds{Most: c.Limits.UpstreamConnections, Queue: c.Limits.UpstreamQueue, Wait: c.Timeouts.UpstreamQueue}
 }
 
 // bodyLimits are those of a resource's routes, as proxy.Gate has them.

@@ -14,6 +14,7 @@ import (
 	"github.com/wicketgate/wicketgate/internal/denials"
 	"github.com/wicketgate/wicketgate/internal/rehearsal"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
+	"github.com/wicketgate/wicketgate/internal/tracing"
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/policy"
 	"github.com/wicketgate/wicketgate/proxy"
@@ -66,6 +67,7 @@ func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
 	if metrics != nil {
 		hooks.Began, hooks.Ended = metrics.StreamBegan, metrics.StreamEnded
 		s.upstreams.OnUnasked(metrics.Unasked)
+		s.upstreams.OnPlaces(proxy.PlaceHooks{Waiting: metrics.UpstreamWaiting, Refused: metrics.UpstreamRefused})
 	}
 	s.streams = streams.NewSet(hooks)
 	var wrong func(string)
@@ -95,7 +97,8 @@ type plan struct {
 	issuers   []string // names
 	validator *validator.Validator
 	signals   *signalsPlan // nil where no events are received
-	nonces    []byte       // the secret they are made with; nil for the process's own
+	tracing   *tracing.Options
+	nonces    []byte // the secret they are made with; nil for the process's own
 }
 
 // build compiles a configuration. It asks nobody anything, so that check can
@@ -158,7 +161,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 		return nil, c.ErrorAt("issuers", err.Error())
 	}
 	p.table, err = buildTable(c, s, p.validator, confirmer.Algorithms())
-	problems = append(problems, err)
+	problems = append(problems, err, p.traced(c))
 	return p, errors.Join(problems...)
 }
 
@@ -237,7 +240,7 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 		Trusted: forwarded.Rules{Trusted: c.TrustedProxies, Standard: c.TrustedHeader == "forwarded"}, Name: c.Via, Interactions: c.FAPI(),
 		Limits: proxy.Limits{
 			HeaderFields: c.Limits.HeaderFields, HeaderSection: int(c.Limits.HeaderSection), Target: int(c.Limits.Target),
-			InFlight: c.Limits.MaxInFlight, BodyStall: c.Timeouts.BodyStall, WriteStall: c.Timeouts.WriteStall,
+			InFlight: c.Limits.MaxInFlight, Upstream: c.Limits.UpstreamConnections, BodyStall: c.Timeouts.BodyStall, WriteStall: c.Timeouts.WriteStall,
 		},
 	}
 	t.Streams = proxy.StreamLimits{Check: c.Timeouts.StreamCheck, Idle: c.Timeouts.WebSocketIdle, Tunnels: c.Limits.WebSockets}
@@ -258,28 +261,49 @@ func buildTable(c *config.File, s *stores, v *validator.Validator, algorithms []
 			gate.Now = s.stage.Now
 		}
 		problems = append(problems, describe(c, i, gate, algorithms))
-		listen := listenOf(c, r)
-		site := t.Sites[listen]
-		if site == nil {
-			site = &proxy.Site{Hosts: make(map[string]*proxy.Gate)}
-			t.Sites[listen] = site
+		if r.Served() {
+			problems = append(problems, place(c, t, listenOf(c, r), i, gate))
 		}
-		if len(r.Hosts) == 0 {
-			site.Only = gate
-		}
-		for j, host := range r.Hosts {
-			name, ok := proxy.NormalHost(host)
-			if !ok || site.Hosts[name] != nil {
-				problems = append(problems, c.ErrorAt(fmt.Sprintf("resources[%d].hosts[%d]", i, j), "is no host, or one that is listed before"))
+		for _, d := range c.Doors() {
+			if d.Has(r) {
+				problems = append(problems, place(c, t, d.Listen, i, gate))
+				t.Sites[d.Listen].Peers = d.Peers
 			}
-			site.Hosts[name] = gate
 		}
 	}
 	return t, errors.Join(problems...)
 }
 
-// listenOf is the address a resource is served at.
+// place puts the gate of the resource at index behind a listener.
+func place(c *config.File, t *proxy.Table, listen string, index int, gate *proxy.Gate) error {
+	site := t.Sites[listen]
+	if site == nil {
+		site = &proxy.Site{Hosts: make(map[string]*proxy.Gate)}
+		t.Sites[listen] = site
+	}
+	hosts := c.Resources[index].Hosts
+	if len(hosts) == 0 {
+		site.Only = gate
+	}
+	var problems []error
+	for j, host := range hosts {
+		name, ok := proxy.NormalHost(host)
+		if !ok || site.Hosts[name] != nil {
+			problems = append(problems, c.ErrorAt(fmt.Sprintf("resources[%d].hosts[%d]", index, j), "is no host, or one that is listed before"))
+		}
+		site.Hosts[name] = gate
+	}
+	return errors.Join(problems...)
+}
+
+// listenOf is the address of the listener that decides about a resource: where it
+// is served, or else the first at which proxies ask about it.
 func listenOf(c *config.File, r config.Resource) string {
+	for _, d := range c.Doors() {
+		if !r.Served() && d.Has(r) {
+			return d.Listen
+		}
+	}
 	if r.Listen != "" {
 		return r.Listen
 	}
@@ -304,9 +328,11 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	if c.Upstreams == "std" {
 		open = s.upstreams.OpenStd
 	}
-	gate.Upstream, err = open(r.Upstream, proxy.Timeouts{
-		Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
-	})
+	if r.Served() {
+		gate.Upstream, err = open(r.Upstream, proxy.Timeouts{
+			Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
+		})
+	}
 	if err != nil {
 		return nil, c.ErrorAt(at+".upstream", err.Error())
 	}

@@ -53,6 +53,7 @@ func (c *checkCommand) Run(a *app) error {
 		if err != nil {
 			return a.complain(err)
 		}
+		questions = append(questions, a.bypassQuestions(file)...)
 		all := live.Ask(a.ctx, a.stdout, questions)
 		failed = failed || all.Failed > 0 || c.Strict && all.Warned > 0
 	}

@@ -36,7 +36,8 @@ type meter struct {
 	issuer  *devissuer.Issuer
 }
 
-func newMeter(tb testing.TB) *meter {
+// newMeter starts one. more is added to its configuration.
+func newMeter(tb testing.TB, more ...string) *meter {
 	tb.Helper()
 	issuer, err := devissuer.New(devissuer.Options{Identifier: "https://as.example.com"})
 	if err != nil {
@@ -49,7 +50,7 @@ func newMeter(tb testing.TB) *meter {
 	gate, admin, upstream := listenLoopback(tb), listenLoopback(tb), listenLoopback(tb)
 	go answerAll(upstream)
 	tb.Cleanup(func() { _ = upstream.Close() })
-	text := fmt.Sprintf(costConfig, gate.Addr(), admin.Addr(), keys, "http://"+upstream.Addr().String())
+	text := fmt.Sprintf(costConfig, gate.Addr(), admin.Addr(), keys, "http://"+upstream.Addr().String()) + strings.Join(more, "")
 	path := filepath.Join(tb.TempDir(), "config.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
@@ -207,6 +208,20 @@ func BenchmarkRequest(b *testing.B) {
 			b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(b.N), "octets/op")
 		})
 	}
+}
+
+// allocations sends n requests and tells what each of them allocates.
+func (c *meter) allocations(t *testing.T, one *caller, w way, n int) (mallocs, octets float64) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range n {
+		if status, err := one.ask(w.request); status != w.status {
+			t.Fatalf("status %d, %v", status, err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(n), float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
 }
 
 func (c *meter) warm(one *caller, w way) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -196,7 +197,7 @@ func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Reques
 		printReport(w, told)
 		answers = "enforced  "
 	} else if told.Decision.Verdict == proxy.Allowed {
-		fmt.Fprintf(w, "\nanswer    forwarded to %s\n", told.Upstream)
+		fmt.Fprintf(w, "\nanswer    forwarded to %s\n", cmp.Or(told.Upstream, "wherever the proxy that asks takes it"))
 		for _, f := range told.Fields {
 			fmt.Fprintf(w, "          %s\n", f)
 		}

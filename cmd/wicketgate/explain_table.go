@@ -17,6 +17,9 @@ var rules = map[token.Reason]rule{
 	token.ReasonHeaderSection: {"header section", "RFC 9110 section 5.4", "limits.header_section, limits.header_fields"},
 	token.ReasonLoop:          {"circle", "RFC 9110 section 7.6.3", "via"},
 	token.ReasonEarlyData:     {"early data", "RFC 8470 section 5.2", "trusted_proxies"},
+	token.ReasonAsker:         {"who asks", "", "forward_auth.peers, ext_authz.peers"},
+	token.ReasonQuestion:      {"question", "", "forward_auth.form"},
+	token.ReasonReserved:      {"reserved headers", "RFC 9110 section 7.6.1", "forward_auth"},
 	token.ReasonNoRoute:       {"route", "", "resources[].routes[]"},
 	token.ReasonBody:          {"form body", "RFC 6750 section 2.2", "resources[].token_sources.body"},
 	token.ReasonOrigin:        {"origin", "Fetch, CORS protocol", "resources[].cors"},
@@ -86,6 +89,7 @@ var rules = map[token.Reason]rule{
 	token.ReasonHandshake:        {"WebSocket handshake", "RFC 6455 section 4.2.1", "routes[].websocket"},
 	token.ReasonHandshakeVersion: {"WebSocket version", "RFC 6455 section 4.4", "routes[].websocket"},
 	token.ReasonTunnels:          {"WebSocket connections", "", "limits.websockets"},
+	token.ReasonUpstreamBusy:     {"places at the upstream", "", "limits.upstream_connections"},
 
 	token.ReasonKeysUnavailable:   {"keys of the issuer", "RFC 7517 section 5", "issuers[].jwks_uri"},
 	token.ReasonReplayUnavailable: {"memory of proofs", "RFC 9449 section 11.1", "dpop.replay"},

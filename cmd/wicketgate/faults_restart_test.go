@@ -17,6 +17,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 // sentinel is a server that nobody may ask anything.
@@ -139,7 +140,7 @@ func (p *gateProcess) kill(t *testing.T) {
 func faultRestart(t *testing.T) {
 	issuer, upstream := faultIssuers(t, 1)[0], faultUpstream(t)
 	proxied, hits := sentinel(t)
-	address, admin, dir := freeAddress(t), freeAddress(t), filepath.Join(t.TempDir(), "keys")
+	address, admin, dir := process.Free(t), process.Free(t), filepath.Join(t.TempDir(), "keys")
 	path := written(t, fmt.Sprintf("version: 1\nlisten: %q\nadmin: {listen: %q}\ncache_dir: %q\nissuers:\n  - {name: a, issuer: %q}\n  - {name: never, issuer: \"https://issuer.invalid\"}\n"+
 		"resources:\n  - {identifier: %q, name: rs, behind_tls: true, upstream: %q}\n", address, admin, dir, issuer.Identifier(), testIdentifier, upstream))
 	proxies := []string{"HTTP_PROXY=http://" + proxied, "HTTPS_PROXY=http://" + proxied, "ALL_PROXY=http://" + proxied, "https_proxy=http://" + proxied, "NO_PROXY="}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -213,17 +212,6 @@ func (l *faultLab) fetches(i int) int { return l.issuers[i].Hits("/jwks") }
 
 // loaded is when the keys held were asked for.
 func (l *faultLab) loaded(i int) time.Time { return l.gateway.stores.keys.Status()[i].LastSuccess }
-
-// freeAddress is a loopback address on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
 
 // onlyFile is the one file in a folder.
 func onlyFile(t *testing.T, dir string) string {

@@ -67,6 +67,8 @@ type fixture struct {
 	log      *lockedBuffer
 	stdout   *lockedBuffer
 	config   string // the file
+
+	asks, grpc string // addresses of forward_auth and ext_authz, where the configuration has them as %[6]s and %[7]s
 }
 
 // newFixture starts a fixture. edit may change the configuration's text; the
@@ -82,7 +84,9 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 	if edit != nil {
 		text = edit(text)
 	}
-	text = fmt.Sprintf(text+"# %[1]s %[2]s %[3]s %[4]s %[5]s\n", gate.Addr(), admin.Addr(), f.a.Identifier(), f.b.Identifier(), f.upstream.URL)
+	bound := map[string]net.Listener{f.address: gate, admin.Addr().String(): admin}
+	f.asks, f.grpc = bindIf(t, strings.Contains(text, "%[6]s"), bound), bindIf(t, strings.Contains(text, "%[7]s"), bound)
+	text = fmt.Sprintf(text+"# %[1]s %[2]s %[3]s %[4]s %[5]s %[6]s %[7]s\n", gate.Addr(), admin.Addr(), f.a.Identifier(), f.b.Identifier(), f.upstream.URL, f.asks, f.grpc)
 	if !strings.Contains(text, "decision_log:") {
 		text += "decision_log: {file: decisions.jsonl}\n"
 	}
@@ -102,7 +106,7 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 	if f.gateway, err = newGateway(a, path, file); err != nil {
 		t.Fatal(err)
 	}
-	f.gateway.bound = map[string]net.Listener{f.address: gate, admin.Addr().String(): admin}
+	f.gateway.bound = bound
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.gateway.serve(ctx, nil) }()
@@ -118,6 +122,17 @@ func newFixture(t testing.TB, edit func(string) string) *fixture {
 		t.Fatalf("livez: %d", r.StatusCode)
 	}
 	return f
+}
+
+// bindIf binds one more address where it is used.
+func bindIf(t testing.TB, used bool, bound map[string]net.Listener) string {
+	t.Helper()
+	if !used {
+		return ""
+	}
+	l := listenLoopback(t)
+	bound[l.Addr().String()] = l
+	return l.Addr().String()
 }
 
 // adminDo asks the admin listener.

@@ -30,8 +30,9 @@ import (
 type servers struct {
 	traffic []*server
 	admin   *server
-	signals *server    // for security events; nil for none
-	failed  chan error // a listener ended by itself
+	signals *server      // for security events; nil for none
+	authz   *authzServer // where Envoy asks; nil for nowhere
+	failed  chan error   // a listener ended by itself
 	running sync.WaitGroup
 
 	handshake atomic.Pointer[tls.Config] // for the next connection
@@ -52,7 +53,9 @@ type server struct {
 func listenAddresses(c *config.File) []string {
 	var list []string
 	for _, r := range c.Resources {
-		list = append(list, listenOf(c, r))
+		if r.Served() {
+			list = append(list, listenOf(c, r))
+		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -87,6 +90,9 @@ func (g *gateway) listen() (_ *servers, err error) {
 		}
 		s.traffic = append(s.traffic, one)
 	}
+	if err := g.openDoors(s); err != nil {
+		return nil, err
+	}
 	admin := &http.Server{
 		Handler: g.adminHandler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: adminWrite,
 		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
@@ -112,7 +118,7 @@ func (g *gateway) bind(address string, h *http.Server) (*server, error) {
 func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	h := &http.Server{
 		Handler: bound.Handler(s.parting(g.metrics.InFlight(address, proxy.NewReverse(proxy.ReverseOptions{
-			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.decided(address), ErrorLog: telemetry.StdLog(g.log),
+			Listen: address, Switch: g.gates, Streams: g.stores.streams, Decided: g.traced(g.decided(address)), ErrorLog: telemetry.StdLog(g.log),
 		})))),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return proxy.ConnContext(bound.Context(ctx, c), c)
@@ -142,13 +148,18 @@ func (g *gateway) trafficServer(s *servers, address string) (*server, error) {
 	if err != nil || !g.file.TLS.On() {
 		return one, err
 	}
-	h.TLSConfig = &tls.Config{
+	h.TLSConfig = s.tlsConfig()
+	return one, nil
+}
+
+// tlsConfig serves with the certificates in force.
+func (s *servers) tlsConfig() *tls.Config {
+	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			return s.handshake.Load(), nil
 		},
 	}
-	return one, nil
 }
 
 // reloadCertificates reads the files that tls names. When one of them will not
@@ -189,12 +200,24 @@ func (s *servers) start() {
 				serve = func() error { return one.http.ServeTLS(one.listener, "", "") }
 			}
 			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
-				select {
-				case s.failed <- err:
-				default:
-				}
+				s.fail(err)
 			}
 		})
+	}
+	if s.authz != nil {
+		s.running.Go(func() {
+			if err := s.authz.grpc.Serve(s.authz.listener); err != nil {
+				s.fail(err)
+			}
+		})
+	}
+}
+
+// fail notes that a listener has ended by itself.
+func (s *servers) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
 	}
 }
 
@@ -202,6 +225,9 @@ func (s *servers) addresses() []string {
 	list := make([]string, len(s.traffic))
 	for i, one := range s.traffic {
 		list[i] = one.listener.Addr().String()
+	}
+	if s.authz != nil {
+		list = append(list, s.authz.listener.Addr().String())
 	}
 	return list
 }
@@ -256,6 +282,9 @@ func (s *servers) finish(ctx context.Context) {
 	var ended sync.WaitGroup
 	for _, one := range s.traffic {
 		ended.Go(func() { _ = one.http.Shutdown(ctx) }) // what outlives ctx is cut off
+	}
+	if s.authz != nil {
+		ended.Go(func() { s.authz.grpc.Shutdown(ctx) })
 	}
 	ended.Wait()
 }
@@ -313,6 +342,10 @@ func (s *servers) close() {
 			_ = one.http.Close()
 			_ = one.listener.Close() // closed already where it was served
 		}
+	}
+	if s.authz != nil {
+		s.authz.grpc.Close()
+		_ = s.authz.listener.Close()
 	}
 	s.running.Wait()
 }

@@ -26,7 +26,9 @@ func liveQuestions(file *config.File, compiled *plan) ([]live.Question, error) {
 		list = append(list, one.Question())
 	}
 	for _, resource := range file.Resources {
-		list = append(list, live.Upstream(resource.Name, resource.Upstream))
+		if resource.Served() {
+			list = append(list, live.Upstream(resource.Name, resource.Upstream))
+		}
 	}
 	return list, nil
 }

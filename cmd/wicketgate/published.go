@@ -21,7 +21,7 @@ func describe(c *config.File, index int, gate *proxy.Gate, algorithms []string) 
 	}
 	o := proxy.MetadataOptions{
 		Identifier: r.Identifier, Algorithms: algorithms, Methods: []string{"header"},
-		Certificates: c.MTLS.From == "header" || c.TLS.On() && c.TLS.ClientAuth != "off",
+		Certificates: c.SeesCertificates(),
 		AtRoot:       r.Preset == "mcp",
 	}
 	if c.Has(at + ".name") {

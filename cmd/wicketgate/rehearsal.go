@@ -43,7 +43,7 @@ func newRehearsal(c *config.File) (*rehearsal.Rehearsal, error) {
 	s.nonces.Use(nil, c.DPoP.NonceMaxAge)
 	r := &rehearsal.Rehearsal{
 		Stage: s.stage, Table: compiled.table,
-		Shows: c.MTLS.From == "header" || c.TLS.On() && c.TLS.ClientAuth != "off",
+		Shows: c.SeesCertificates(),
 		Needs: c.MTLS.From != "header" && c.TLS.On() && c.TLS.ClientAuth == "require",
 	}
 	if !slices.Contains(c.DPoP.Algorithms, "ES256") {

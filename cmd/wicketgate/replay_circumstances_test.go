@@ -58,6 +58,7 @@ func (f *fixture) circumstancesToReplay() (sent int) {
 // TestReplayForetellsCircumstances: as TestReplayForetellsTheGate, of networks,
 // the age of tokens, conditions and hosts.
 func TestReplayForetellsCircumstances(t *testing.T) {
+	t.Parallel() // with other tests that wait for their gate
 	f := newFixture(t, func(text string) string {
 		text, _, _ = strings.Cut(instead(t, text, "    routes:\n", replayCircumstances), "      - {name: read, ")
 		return text + "trusted_proxies: [127.0.0.1]\ndecision_log: {file: decisions.jsonl, headers: [x-zone]}\nlog: {level: debug, access: all}\ndrain: {delay: 0s, timeout: 1s}\n"

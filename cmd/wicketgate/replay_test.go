@@ -92,6 +92,7 @@ func (f *fixture) requestsToReplay(key *devissuer.ClientKey) int {
 // and a new configuration, and holds what replay says of the first half of the
 // log against the second.
 func TestReplayForetellsTheGate(t *testing.T) {
+	t.Parallel() // with other tests that wait for their gate
 	f := newFixture(t, func(text string) string { return strings.Replace(text, "      - {name: any,", replayRoutes, 1) })
 	f.untilReady()
 	before, err := os.ReadFile(f.config)

@@ -282,8 +282,8 @@ func TestReportOnlyTellsNobody(t *testing.T) {
 // doorReasons are never reported only.
 var doorReasons = []token.Reason{
 	token.ReasonOverload, token.ReasonVersion, token.ReasonMethod, token.ReasonTarget, token.ReasonPath, token.ReasonHost, token.ReasonHeaderSection,
-	token.ReasonLoop, token.ReasonEarlyData, token.ReasonBody, token.ReasonOrigin, token.ReasonBodySize,
-	token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels,
+	token.ReasonLoop, token.ReasonAsker, token.ReasonQuestion, token.ReasonReserved, token.ReasonEarlyData, token.ReasonBody, token.ReasonOrigin, token.ReasonBodySize,
+	token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels, token.ReasonUpstreamBusy,
 }
 
 // sumOf adds up the series of a metric that have a label.

@@ -17,9 +17,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/bypass"
 	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/internal/decisions"
+	"github.com/wicketgate/wicketgate/internal/probes"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
+	"github.com/wicketgate/wicketgate/internal/tracing"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/bound"
 )
@@ -147,6 +150,9 @@ type gateway struct {
 	gates     *proxy.Switch
 	servers   *servers
 	decisions *decisions.Log
+	tracer    *tracing.Tracer
+	bypass    bypass.Watch            // of upstreams on loopback
+	probes    probes.Relay            // of health checks
 	room      bound.Room              // of this process
 	bound     map[string]net.Listener // bound before, by address; nil but in the demo
 
@@ -190,9 +196,11 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 		g.stores.closeRedis()
 		return nil, err
 	}
+	g.bypass.Report = func(f bypass.Finding) { g.metrics.Bypass(f.Upstream, f.Address) }
 	g.metrics.Sizes(g.remembered, g.stores.replays.Len)
 	g.decisions = decisions.NewLog(a.stdout, lastLines, newSink)
 	g.metrics.DecisionLog(g.decisions.Lost)
+	g.tracer = newTracer(log, g.metrics)
 	lines, err := g.prepareDecisions(file)
 	if err != nil {
 		g.stores.closeRedis()
@@ -215,16 +223,23 @@ func (g *gateway) enforce(file *config.File, compiled *plan, lines *decisions.Ou
 	g.mu.Unlock()
 	g.metrics.Bind(compiled.table, compiled.issuers) // before anything is counted for new issuers
 	g.stores.tables.Use(file.Cache.KeyTables)
+	g.stores.tables.Bound(roomIn(file).Tables)
 	g.metrics.KeyTables(g.stores.tables.InUse())
 	g.stores.keys.Configure(compiled.sources)
 	g.stores.answers.Configure(compiled.asked)
+	for _, source := range compiled.statuses {
+		g.metrics.StatusExpected(source.Label)
+	}
 	g.stores.statuses.Configure(compiled.statuses)
 	g.stores.receiver.use(compiled.signals)
 	g.stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
 	g.stores.signing.Publish(signingKeys(compiled.table), time.Now()) // before any of them signs
 	g.metrics.Insecure(file.Insecure())
 	g.decisions.Use(lines, recording(file, compiled.table))
+	g.stores.upstreams.Bound(upstreamBounds(file))
+	g.trace(compiled.tracing)
 	g.gates.Set(compiled.table)
+	g.useSidecar(file)
 	if g.path != "" {
 		hash, err := config.Hash(g.path, file.Files())
 		g.metrics.Reloaded(hash, err)
@@ -238,6 +253,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	servers, err := g.listen()
 	if err != nil {
 		_ = g.decisions.Close() // nothing was decided
+		g.closeTracer()
 		return err
 	}
 	g.servers = servers
@@ -247,6 +263,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	background.Go(func() { g.stores.keys.Run(ctx) })
 	background.Go(func() { g.watchClock(ctx, clock.NewWatch(clock.Now())) })
 	background.Go(func() { g.stores.denials.Run(ctx) })
+	background.Go(func() { g.bypass.Run(ctx) })
 	background.Go(func() { g.stores.upstreams.Follow(ctx) })
 	if receiver := g.stores.receiver; receiver != nil {
 		background.Go(func() { receiver.keys.Run(ctx) })
@@ -261,6 +278,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	g.log.Info("serving", zap.Strings("listen", servers.addresses()), zap.String("admin", servers.adminAddress()), zap.String("signals", servers.signalsAddress()), zap.String("version", version()))
 	err = g.wait(ctx, signals, changed)
 	servers.close()
+	g.closeTracer()
 	stop()
 	background.Wait()
 	g.stores.upstreams.Close()
@@ -400,6 +418,8 @@ func (g *gateway) needsRestart(file *config.File) error {
 	switch {
 	case !slices.Equal(listenAddresses(old), listenAddresses(file)) || old.Admin.Listen != file.Admin.Listen:
 		return errors.New("restart needed: the listen addresses changed")
+	case !slices.Equal(doorsOf(old), doorsOf(file)):
+		return errors.New("restart needed: forward_auth or ext_authz was switched on or off, or changed its address, tls or form")
 	case !slices.Equal(old.ProxyProtocol, file.ProxyProtocol):
 		return errors.New("restart needed: proxy_protocol changed")
 	case old.TLS.On() != file.TLS.On():

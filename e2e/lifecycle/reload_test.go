@@ -176,7 +176,7 @@ func TestKubernetesVolumes(t *testing.T) {
 	configs, secrets := &volume{t: t, dir: t.TempDir()}, &volume{t: t, dir: t.TempDir()}
 	ca := newAuthority(t)
 	secrets.set(ca.server(t))
-	listen, admin := free(t), free(t)
+	listen, admin := process.Free(t), process.Free(t)
 	wide := s.configuration(listen, admin, fmt.Sprintf("drain: {delay: 0s}\ntls: {cert_file: %q, key_file: %q}\n", secrets.dir+"/tls.crt", secrets.dir+"/tls.key"))
 	narrow := strings.Replace(wide, `{name: rest, path: "/**"}`, `{name: rest, path: "/**", scopes: [more]}`, 1)
 	configs.set(map[string]string{"config.yaml": wide})

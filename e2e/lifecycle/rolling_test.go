@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -242,33 +243,24 @@ func (c *crowd) want(t *testing.T) {
 // readyz itself and keeps connections to the gates.
 func TestRollingRestartsBehindHAProxy(t *testing.T) {
 	t.Parallel()
-	haproxy, err := exec.LookPath("haproxy")
-	if err != nil {
-		t.Fatal("haproxy is not installed")
-	}
 	s := newStand(t)
-	front := free(t)
-	addresses := [2][2]string{{free(t), free(t)}, {free(t), free(t)}}
+	front := process.Free(t)
+	addresses := [2][2]string{{process.Free(t), process.Free(t)}, {process.Free(t), process.Free(t)}}
 	var servers strings.Builder
 	for i, a := range addresses {
 		fmt.Fprintf(&servers, "  server gate%d %s check addr 127.0.0.1 port %s inter 100ms fall 1 rise 1\n", i, a[0], a[1][strings.LastIndex(a[1], ":")+1:])
 	}
 	path := t.TempDir() + "/haproxy.cfg"
-	write(t, path, fmt.Sprintf("global\n  maxconn 1000\ndefaults\n  mode http\n  retries 0\n  option redispatch 0\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n  timeout tunnel 1m\n"+
-		"frontend all\n  bind %s\n  default_backend gates\nbackend gates\n  balance roundrobin\n  option httpchk GET /readyz\n  http-reuse aggressive\n%s", front, servers.String()))
-	balancer := exec.Command(haproxy, "-db", "-f", path)
-	if err := balancer.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = balancer.Process.Kill()
-		_ = balancer.Wait()
-	})
+	asked := t.TempDir() + "/stat.sock"
+	write(t, path, fmt.Sprintf("global\n  maxconn 1000\n  stats socket %s\ndefaults\n  mode http\n  retries 0\n  option redispatch 0\n  timeout connect 2s\n  timeout check 2s\n  timeout client 30s\n  timeout server 30s\n  timeout tunnel 1m\n"+
+		"frontend all\n  bind %s\n  default_backend gates\nbackend gates\n  balance roundrobin\n  option httpchk GET /readyz\n  http-reuse aggressive\n%s", asked, front, servers.String()))
+	process.RunPart(t, process.Part{Program: "haproxy", Args: []string{"-db", "-f", path}, Listens: []string{front}, End: syscall.SIGKILL})
 	start := func(i int) *running {
 		return s.gateAt(addresses[i][0], addresses[i][1], rollDrain)
 	}
 	gates := [2]*running{start(0), start(1)}
-	until(t, "haproxy to serve", func() bool { return status(front, "/open") == http.StatusOK })
+	both := func() bool { return strings.Count(serversUp(asked), ",UP,") >= 3 } // and the backend
+	until(t, "haproxy to serve", both)
 	c := &crowd{stand: s, serving: fixed(front), stop: make(chan struct{})}
 	for range 30 {
 		c.running.Go(func() { c.posts(150 * time.Millisecond) })
@@ -282,9 +274,27 @@ func TestRollingRestartsBehindHAProxy(t *testing.T) {
 			t.Errorf("a replica ended with %v", err)
 		}
 		gates[i%2] = start(i % 2)
-		time.Sleep(500 * time.Millisecond) // haproxy has to see it
+		until(t, "haproxy to see it", both)
 	}
 	c.end()
 	t.Logf("plain %v; uploads %v", &c.plain, &c.uploads)
 	c.want(t)
+}
+
+// serversUp is what haproxy says of its servers, as CSV; empty if it says
+// nothing.
+func serversUp(socket string) string {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "show stat\n"); err != nil {
+		return ""
+	}
+	said, err := io.ReadAll(conn)
+	if err != nil {
+		return ""
+	}
+	return string(said)
 }

@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -113,7 +111,7 @@ func (s *stand) gateAt(listen, admin, more string) *running {
 
 func (s *stand) start(text func(listen, admin string) string, with process.Options) *running {
 	s.t.Helper()
-	listen, admin := free(s.t), free(s.t)
+	listen, admin := process.Free(s.t), process.Free(s.t)
 	return s.startAt(listen, admin, text(listen, admin), with)
 }
 
@@ -132,21 +130,6 @@ func (s *stand) startAt(listen, admin, text string, with process.Options) *runni
 		}
 	})
 	return g
-}
-
-// free is an address in the range that the system does not give to those who
-// call out, so that it is free still when the gate comes.
-func free(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
-		if l, err := net.Listen("tcp", address); err == nil {
-			_ = l.Close()
-			return address
-		}
-	}
-	t.Fatal("no address is free")
-	return ""
 }
 
 // tail is the end of a log, without its requests.

@@ -60,7 +60,7 @@ defaults
 backend next
   server next %s
 `, more, m.http1, m.http2, to))
-	startPart(t, []string{m.http1, m.http2}, "haproxy", "-db", "-f", path)
+	process.RunPart(t, process.Part{Program: "haproxy", Args: []string{"-db", "-f", path}, Listens: []string{m.http1, m.http2}})
 	return m
 }
 
@@ -99,7 +99,7 @@ http {
   }
 }
 `, dir, temporary, to, m.http1, m.http2))
-	startPart(t, []string{m.http1, m.http2}, "nginx", "-p", dir, "-e", "stderr", "-c", path)
+	process.RunPart(t, process.Part{Program: "nginx", Args: []string{"-p", dir, "-e", "stderr", "-c", path}, Listens: []string{m.http1, m.http2}})
 	return m
 }
 
@@ -120,6 +120,6 @@ func startApache(t *testing.T, to string) middle {
 		"Timeout 5", "KeepAliveTimeout 1", "RequestReadTimeout header=1 body=1", "ProxyPreserveHost On", "ProxyPass / http://"+to+"/ nocanon",
 	)
 	path := written(t, filepath.Join(dir, "apache2.conf"), strings.Join(lines, "\n")+"\n")
-	startPart(t, []string{address}, "apache2", "-DFOREGROUND", "-f", path)
+	process.RunPart(t, process.Part{Program: "apache2", Args: []string{"-DFOREGROUND", "-f", path}, Listens: []string{address}})
 	return middle{address, address}
 }

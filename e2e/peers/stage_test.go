@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -113,51 +111,6 @@ func until(t *testing.T, what string, done func() bool) {
 			t.Fatalf("it never came true that %s", what)
 		case <-tick.C:
 		}
-	}
-}
-
-// startPart runs a program that stays, until the test ends, and waits until it
-// listens. Its children end with it.
-func startPart(t *testing.T, listens []string, name string, args ...string) {
-	t.Helper()
-	var log process.Log
-	command := exec.Command(name, args...)
-	command.Stdout, command.Stderr = &log, &log
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = command.Wait() // it is told to end
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
-			<-ended
-		}
-		if t.Failed() {
-			t.Logf("%s: %s", name, log.String())
-		}
-	})
-	for _, address := range listens {
-		until(t, name+" listens", func() bool {
-			select {
-			case <-ended:
-				t.Fatalf("%s has ended: %s", name, log.String())
-			default:
-			}
-			conn, err := net.Dial("tcp", address)
-			if err != nil {
-				return false
-			}
-			_ = conn.Close()
-			return true
-		})
 	}
 }
 

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"net"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -26,7 +25,7 @@ type server struct {
 	t       testing.TB
 	port    string
 	dir     string
-	process *exec.Cmd
+	process *process.RunningPart
 }
 
 func startServer(t testing.TB, options ...string) *server {
@@ -36,11 +35,12 @@ func startServer(t testing.TB, options ...string) *server {
 	return s
 }
 
-// newServer has a port that leaves room for the bus of a cluster, 10000 above.
+// newServer has a port that leaves room for the bus of a cluster, 10000 above, which
+// is below the ports that systems give to connections as well.
 func newServer(t testing.TB) *server {
 	t.Helper()
 	s := &server{t: t, dir: t.TempDir()}
-	for n := 65536; n > 55000; {
+	for n := 65536; n > 22_000; {
 		_, port, err := net.SplitHostPort(process.Free(t))
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +50,6 @@ func newServer(t testing.TB) *server {
 		}
 		s.port = port
 	}
-	t.Cleanup(func() { s.kill() })
 	return s
 }
 
@@ -68,36 +67,13 @@ func (s *server) start(options ...string) {
 
 func (s *server) execute(arguments []string) {
 	s.t.Helper()
-	s.process = exec.Command("redis-server", arguments...)
-	if err := s.process.Start(); err != nil {
-		s.t.Fatalf("redis-server of Debian is needed: %v", err)
-	}
-	until(s.t, "redis-server listens", func() bool {
-		conn, err := net.Dial("tcp", s.address())
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+	s.process = process.RunPart(s.t, process.Part{Program: "redis-server", Args: arguments, Listens: []string{s.address()}, End: syscall.SIGKILL})
 }
 
-func (s *server) signal(sig os.Signal) {
-	s.t.Helper()
-	if err := s.process.Process.Signal(sig); err != nil {
-		s.t.Fatal(err)
-	}
-}
+func (s *server) kill() { s.process.Stop() }
 
-func (s *server) kill() {
-	if s.process == nil || s.process.Process == nil {
-		return
-	}
-	_ = s.process.Process.Kill()
-	_ = s.process.Wait()
-}
-
-func (s *server) stop()    { s.signal(syscall.SIGSTOP) }
-func (s *server) carryOn() { s.signal(syscall.SIGCONT) }
+func (s *server) stop()    { s.process.Signal(syscall.SIGSTOP) }
+func (s *server) carryOn() { s.process.Signal(syscall.SIGCONT) }
 func (s *server) forget()  { s.do("FLUSHALL") }
 func (s *server) login(with string) {
 	s.do("ACL", "SETUSER", user, "resetpass", ">"+with)

@@ -1,6 +1,7 @@
 package decisions
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -70,7 +71,8 @@ func (r *Recorder) request(line *out, listener string, req *http.Request, o *pro
 	*line = append(*line, '"')
 	line.text("listener", listener)
 	line.text("interaction", o.Interaction)
-	line.text("trace", traceOf(req.Header))
+	trace, _ := o.Trace.ID()
+	line.text("trace", cmp.Or(trace, traceOf(req.Header)))
 	var p *token.Principal
 	if o.Gate != nil {
 		line.text("resource", o.Gate.Name)

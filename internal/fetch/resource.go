@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/spans"
 )
 
 // Load fetches a value. fresh says how long the source vouches for it; 0 means
@@ -22,6 +24,7 @@ type Load[T any] func(context.Context) (value T, fresh time.Duration, err error)
 
 // Limits bound a Resource. Times are durations since the start of a load.
 type Limits struct {
+	Name    string        // what is loaded, for the spans of requests that wait for it; a constant
 	Timeout time.Duration // of one load; default 10 s
 
 	MinFresh, MaxFresh time.Duration // what the source says is clamped to these; 0 does not clamp
@@ -64,6 +67,7 @@ type state[T any] struct {
 
 // flight is a load under way. value and err are set before done is closed.
 type flight[T any] struct {
+	name   string
 	began  time.Time
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -71,13 +75,15 @@ type flight[T any] struct {
 	err    error
 }
 
-func (f *flight[T]) wait(ctx context.Context) (T, error) {
+func (f *flight[T]) wait(ctx context.Context) (value T, err error) {
+	if ended := spans.Waiting(ctx, f.name); ended != nil {
+		defer func() { ended(err) }()
+	}
 	select {
 	case <-f.done:
 		return f.value, f.err
 	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
+		return value, ctx.Err()
 	}
 }
 
@@ -208,20 +214,18 @@ func (r *Resource[T]) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-			continue
-		case <-timer.C:
-		}
 		s := r.state.Load()
 		if wait := time.Until(s.due); wait > 0 {
 			timer.Reset(wait)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
 			continue
 		}
 		if f := r.join(s); f != nil {
 			_, _ = f.wait(ctx) // its error is in the state, and told to OnLoad
 		}
-		timer.Reset(0)
 	}
 	r.mu.Lock()
 	f := r.flight
@@ -237,7 +241,7 @@ func (r *Resource[T]) start() {
 	// Not the caller's context: whoever came first may go away, and the others
 	// who wait for the same load must not go away with him.
 	ctx, cancel := context.WithTimeout(context.Background(), r.limits.Timeout)
-	f := &flight[T]{began: time.Now(), cancel: cancel, done: make(chan struct{})}
+	f := &flight[T]{name: r.limits.Name, began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	r.flight = f
 	go r.fly(ctx, f)
 }

@@ -28,6 +28,8 @@ var rules = []Rule{
 
 	{"trust-all-proxies", "everybody is a trusted proxy", nil},
 	{"trust-all-certificates", "everybody may name a client certificate", nil},
+	{"anybody-asks", "everybody may ask where only proxies should", nil},
+	{"preflight-not-relayed", "preflights that a proxy takes for leave to forward", nil},
 	{"plain-listener", "clients send tokens in plain text", nil},
 	{"plain-redis", "Redis is asked in plain text", nil},
 	{"plain-signals", "transmitters send their token in plain text", nil},

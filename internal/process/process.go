@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -70,9 +72,23 @@ func root() (string, error) {
 	}
 }
 
-// FreeAddress is a loopback address that nobody listens at.
+// Listen binds a loopback address whose port is below those that systems give to
+// connections (RFC 6335 section 6, and Linux's 32768 and above): nobody who calls
+// out takes it while its owner is away.
+func Listen() (net.Listener, error) {
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10_240+rand.IntN(20_000)))); err == nil { //nolint:gosec // no secret
+			return l, nil
+		}
+	}
+	return nil, err
+}
+
+// FreeAddress is an address as Listen binds them, that nobody listens at.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := Listen()
 	if err != nil {
 		return "", err
 	}
@@ -94,30 +110,22 @@ type Options struct {
 type Gate struct {
 	Config string // the path of its file
 
-	admin   string
-	child   *exec.Cmd
-	ended   chan struct{} // closed when the process has ended
-	outcome error         // of the process, once ended is closed
+	child
+	admin string
 }
 
 // Start writes the file and starts the gate. It does not wait: see Ready.
 func Start(o Options) (*Gate, error) {
-	g := &Gate{Config: filepath.Join(o.Dir, "config.yaml"), admin: o.Admin, ended: make(chan struct{})}
+	g := &Gate{Config: filepath.Join(o.Dir, "config.yaml"), admin: o.Admin}
 	if err := g.Configure(o.Config); err != nil {
 		return nil, err
 	}
 	line := append(append([]string{}, o.Under...), o.Program, "serve", "--config", g.Config)
-	g.child = exec.Command(line[0], line[1:]...)
-	g.child.Stderr = o.Log
-	g.child.Env = append(os.Environ(), o.Env...)
-	g.child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt from the terminal is for the test alone
-	if err := g.child.Start(); err != nil {
+	g.command = exec.Command(line[0], line[1:]...)
+	g.command.Stderr = o.Log
+	if err := g.start(o.Env); err != nil {
 		return nil, err
 	}
-	go func() {
-		g.outcome = g.child.Wait()
-		close(g.ended)
-	}()
 	return g, nil
 }
 
@@ -165,33 +173,14 @@ func (g *Gate) isReady(ctx context.Context) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// PID is the number of the process.
-func (g *Gate) PID() int { return g.child.Process.Pid }
-
-// Signal sends a signal; one that has ended does not mind.
-func (g *Gate) Signal(s syscall.Signal) { _ = g.child.Process.Signal(s) }
-
-// Ended is closed when the process has ended.
-func (g *Gate) Ended() <-chan struct{} { return g.ended }
-
-// Outcome waits for the end of the process and returns nil for exit code 0, else
-// what [exec.Cmd.Wait] says.
-func (g *Gate) Outcome() error {
-	<-g.ended
-	return g.outcome
-}
-
 // Stop asks the process to end, makes it end when it has not within the time,
 // and returns its outcome.
 func (g *Gate) Stop(within time.Duration) error {
 	g.Signal(syscall.SIGTERM)
-	select {
-	case <-g.ended:
-	case <-time.After(within):
-		_ = g.child.Process.Kill()
-		<-g.ended
+	if !g.waited(within) {
+		_ = g.command.Process.Kill()
 	}
-	return g.outcome
+	return g.Outcome()
 }
 
 // Log collects what a gate writes. The zero value is ready to use.

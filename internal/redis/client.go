@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/wicketgate/wicketgate/internal/spans"
 )
 
 // Defaults, and what the background allows itself.
@@ -234,7 +236,11 @@ func (c *Client) do(ctx context.Context, operation func(context.Context, *sessio
 	}
 	limited, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
+	ended := spans.Waiting(ctx, "redis")
 	err := operation(limited, s)
+	if ended != nil {
+		ended(err)
+	}
 	if err == nil {
 		return nil
 	}

@@ -205,7 +205,7 @@ func (c *question) judge(ctx context.Context) (outcome, doubt) {
 var ofDoor = []token.Reason{token.ReasonMethod, token.ReasonPath, token.ReasonHost, token.ReasonNoRoute, token.ReasonMissing}
 
 // late are those behind all policy, which no configuration of it changes.
-var late = []token.Reason{token.ReasonClaims, token.ReasonBodySize, token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels}
+var late = []token.Reason{token.ReasonClaims, token.ReasonBodySize, token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels, token.ReasonUpstreamBusy}
 
 // present judges a request for a route that looks at its credential.
 func (c *question) present(ctx context.Context, r *policy.Route) (outcome, doubt) {

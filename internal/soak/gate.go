@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 const (
@@ -80,8 +82,8 @@ func startGate(ctx context.Context, program, dir string, configuration func(dir,
 		}
 	}
 	program, errP := filepath.Abs(program) // a bare name is no command of the system
-	address, errA := freeAddress()
-	admin, errB := freeAddress()
+	address, errA := process.FreeAddress()
+	admin, errB := process.FreeAddress()
 	text, errC := configuration(dir, address, admin)
 	log, errD := os.Create(filepath.Join(dir, "gate.log"))
 	if err := errors.Join(errP, errA, errB, errC, errD); err != nil {

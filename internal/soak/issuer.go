@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/devissuer"
+	"github.com/wicketgate/wicketgate/internal/process"
 )
 
 // mode is how an issuer is away.
@@ -56,7 +57,7 @@ type issuer struct {
 }
 
 func newIssuer(o issuerOptions) (*issuer, error) {
-	l, err := listenLow()
+	l, err := process.Listen()
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"sync"
 )
 
@@ -66,27 +63,6 @@ func (s *stage) quiet(l *load) {
 		is.close()
 	}
 	s.upstream.close()
-}
-
-// listenLow binds a free port below those the system hands out by itself: an
-// issuer that comes back must find its port free.
-func listenLow() (net.Listener, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
-		if err == nil {
-			return l, nil
-		}
-	}
-	return nil, errors.New("no free port between 20000 and 32000")
-}
-
-// freeAddress is one that was free just now.
-func freeAddress() (string, error) {
-	l, err := listenLow()
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // start runs each until ctx ends.

@@ -92,7 +92,7 @@ func (t *Telemetry) write(listener string, r *http.Request, o *proxy.Outcome, de
 		return
 	}
 	at := placeOf(o)
-	fields := make([]zap.Field, 0, 16)
+	fields := make([]zap.Field, 0, 18)
 	fields = append(fields,
 		zap.String("http.request.method", methodOf(r.Method)),
 		zap.String("url.path", pathOf(r)),
@@ -122,7 +122,7 @@ func (t *Telemetry) write(listener string, r *http.Request, o *proxy.Outcome, de
 		zap.Float64("duration_ms", milliseconds(o.Duration)),
 		zap.Int64("overhead_us", o.Overhead.Microseconds()),
 	)
-	entry.Write(fields...)
+	entry.Write(traced(fields, r, o)...)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }

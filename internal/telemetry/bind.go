@@ -14,6 +14,7 @@ type bound struct {
 	routes    map[place]*routeSeries
 	upstreams map[string]*upstreamSeries
 	issuers   map[string]*issuerSeries
+	places    bool // are bounded
 }
 
 // place is where a request went.
@@ -77,6 +78,7 @@ func (m *metrics) bind(table *proxy.Table, issuers []string) *bound {
 	door.expect(m, denied, "4xx")
 	door.expect(m, failed, lost...)
 	if table != nil {
+		b.places = table.Limits.Upstream > 0
 		for _, site := range table.Sites {
 			m.bindGate(b, site.Only)
 			for _, gate := range site.Hosts {
@@ -96,6 +98,9 @@ func (m *metrics) bindGate(b *bound, g *proxy.Gate) {
 	}
 	if g.Upstream != nil {
 		b.upstreams[g.Upstream.Name] = m.bindUpstream(g.Upstream.Name)
+		if b.places {
+			m.bindPlaces(g.Upstream.Name)
+		}
 	}
 	m.bindUnmatched(b, g.Name)
 	for _, r := range g.Policy.Routes() {
@@ -215,7 +220,7 @@ func (m *metrics) forget(old, now *bound) {
 	}
 	for name := range old.upstreams {
 		if now.upstreams[name] == nil {
-			drop(prometheus.Labels{"upstream": name}, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy)
+			drop(prometheus.Labels{"upstream": name}, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy, m.upstreamWaiting, m.upstreamRefused)
 		}
 	}
 	for name := range old.issuers {

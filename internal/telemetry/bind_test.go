@@ -18,7 +18,7 @@ func TestBindKeepsWhatStaysAndDeletesWhatWent(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	stays := outcome(t, m, proxy.Allowed)
 	report(r, stays)
-	m.Judged(&validator.Result{Issuer: "corp"})
+	m.Judged(validator.Result{Issuer: "corp"})
 	m.KeysLoaded("corp", jwks.Load{Keys: 1})
 
 	const counted = `wicketgate_requests_total{code="2xx",decision="allowed",resource="api",route="orders"}`
@@ -41,7 +41,7 @@ func TestBindKeepsWhatStaysAndDeletesWhatWent(t *testing.T) {
 	report(r, stays) // was under way when its route and upstream went
 	wantValue(t, m, `wicketgate_requests_total{code="2xx",decision="allowed",resource="none",route="none"}`, "1")
 	wantValue(t, m, counted, "")
-	m.Judged(&validator.Result{Issuer: "corp"})
+	m.Judged(validator.Result{Issuer: "corp"})
 	wantValue(t, m, `wicketgate_validations_total{issuer="corp",kind="none",reason="none",result="ok"}`, "")
 }
 
@@ -55,7 +55,7 @@ func TestBindWhileServing(t *testing.T) {
 		running.Go(func() {
 			for range 250 {
 				report(r, o)
-				m.Judged(&validator.Result{Issuer: "corp"})
+				m.Judged(validator.Result{Issuer: "corp"})
 			}
 		})
 	}

@@ -20,21 +20,21 @@ import (
 func (t *Telemetry) Decided(listener string) func(*http.Request, *proxy.Outcome) {
 	return func(r *http.Request, o *proxy.Outcome) {
 		decision, reason := decisionOf(o), reasonOf(o)
-		t.count(o, decision, reason)
+		t.count(o, decision, reason, sampledTrace(r.Header, o.Trace))
 		if t.wanted(o, decision) {
 			t.write(listener, r, o, decision, reason)
 		}
 	}
 }
 
-func (t *Telemetry) count(o *proxy.Outcome, decision string, reason token.Reason) {
+func (t *Telemetry) count(o *proxy.Outcome, decision string, reason token.Reason, trace string) {
 	m, b := t.metrics, t.bound.Load()
 	s := b.routes[placeOf(o)]
 	if s == nil {
 		s = b.routes[nowhere]
 	}
-	s.count(m, answer{codeOf(o.Status), decision}, o.Duration)
-	m.overhead.Observe(o.Overhead.Seconds())
+	s.count(m, answer{codeOf(o.Status), decision}, o.Duration, trace)
+	observe(m.overhead, o.Overhead.Seconds(), trace)
 	if reason != token.ReasonNone {
 		m.refusals[m.listed(reason)].Inc()
 	}
@@ -61,7 +61,7 @@ func placeOf(o *proxy.Outcome) place {
 
 // count looks up what was not expected. Its labels are from closed lists too,
 // so it makes no more series than those lists allow.
-func (s *routeSeries) count(m *metrics, a answer, took time.Duration) {
+func (s *routeSeries) count(m *metrics, a answer, took time.Duration, trace string) {
 	requests, duration := s.requests[a], s.durations[a.decision]
 	if requests == nil {
 		requests = m.requests.WithLabelValues(s.resource, s.route, a.code, a.decision)
@@ -70,7 +70,7 @@ func (s *routeSeries) count(m *metrics, a answer, took time.Duration) {
 		duration = m.requestDuration.WithLabelValues(s.resource, s.route, a.decision)
 	}
 	requests.Inc()
-	duration.Observe(took.Seconds())
+	observe(duration, took.Seconds(), trace)
 }
 
 // count does nothing for an upstream that is gone from the configuration.
@@ -91,7 +91,7 @@ func (s *upstreamSeries) count(result string, o *proxy.Outcome) {
 }
 
 // Judged counts a judged token: validator.Parts.OnJudged.
-func (t *Telemetry) Judged(r *validator.Result) {
+func (t *Telemetry) Judged(r validator.Result) {
 	m, b := t.metrics, t.bound.Load()
 	j := judgement{kindOf(r), m.why(r.Err)}
 	issuer, series := r.Issuer, b.issuers[r.Issuer]

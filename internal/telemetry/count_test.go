@@ -196,10 +196,10 @@ func TestFaultsCountByReason(t *testing.T) {
 	m := New(Options{})
 	m.Bind(nil, []string{"corp"})
 	full := &token.Fault{Reason: token.ReasonReplayUnavailable, Cause: errors.New("full")}
-	m.Judged(&validator.Result{Issuer: "corp", Scheme: token.DPoP, Err: full})
-	m.Judged(&validator.Result{Scheme: token.Bearer, Err: &token.Fault{Reason: token.ReasonKeysUnavailable}})
-	m.Judged(&validator.Result{Scheme: token.Bearer, Err: errors.New("what is this")})
-	m.Judged(&validator.Result{Issuer: "gone", Scheme: token.Bearer, Err: token.Refuse(token.InvalidToken, "made up")})
+	m.Judged(validator.Result{Issuer: "corp", Scheme: token.DPoP, Err: full})
+	m.Judged(validator.Result{Scheme: token.Bearer, Err: &token.Fault{Reason: token.ReasonKeysUnavailable}})
+	m.Judged(validator.Result{Scheme: token.Bearer, Err: errors.New("what is this")})
+	m.Judged(validator.Result{Issuer: "gone", Scheme: token.Bearer, Err: token.Refuse(token.InvalidToken, "made up")})
 	wantValue(t, m, `wicketgate_validations_total{issuer="corp",kind="dpop",reason="replay_unavailable",result="fail"}`, "1")
 	wantValue(t, m, `wicketgate_dpop_replay_store_errors_total{store="memory"}`, "1")
 	wantValue(t, m, `wicketgate_validations_total{issuer="unknown",kind="bearer",reason="jwks_unavailable",result="fail"}`, "1")
@@ -216,7 +216,8 @@ func TestEveryReasonHasAPlace(t *testing.T) {
 		token.ReasonClient, token.ReasonSubject, token.ReasonActor, token.ReasonRule, token.ReasonDetails,
 		token.ReasonNetwork, token.ReasonTokenAge,
 		token.ReasonOverload, token.ReasonVersion, token.ReasonLoop, token.ReasonEarlyData, token.ReasonBodySize,
-		token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels, token.ReasonWhen,
+		token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels, token.ReasonUpstreamBusy, token.ReasonWhen,
+		token.ReasonAsker, token.ReasonQuestion, token.ReasonReserved,
 		token.ReasonFailures, token.ReasonBusy, // only while somebody floods
 	}
 	places := slices.Concat(outside, earlyReasons, lateReasons, proofReasons)
@@ -342,7 +343,7 @@ func TestHostileValuesMakeNoSeries(t *testing.T) {
 		r.metrics.Decided(listener)(&http.Request{Method: name, URL: &path, Host: name}, &proxy.Outcome{
 			Status: 401, Door: token.Refuse(token.InvalidRequest, token.Reason(name)),
 		})
-		r.metrics.Judged(&validator.Result{Issuer: name, Scheme: token.Bearer, Err: token.Refuse(token.InvalidToken, token.Reason(name))})
+		r.metrics.Judged(validator.Result{Issuer: name, Scheme: token.Bearer, Err: token.Refuse(token.InvalidToken, token.Reason(name))})
 		r.metrics.UnknownKey(name, true)
 		r.metrics.KeysLoaded(name, jwks.Load{Keys: 1})
 		r.metrics.AnswerLookup(name, true)
@@ -397,7 +398,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 			t.Errorf("verdict %d: Decided makes %v allocations", verdict, n)
 		}
 	}
-	good := &validator.Result{Issuer: "corp", Scheme: token.DPoP, Took: 30 * time.Microsecond}
+	good := validator.Result{Issuer: "corp", Scheme: token.DPoP, Took: 30 * time.Microsecond}
 	if n := testing.AllocsPerRun(1000, func() { m.Judged(good); m.TokenLookup(true); m.ProofSkew(-time.Second) }); n != 0 {
 		t.Errorf("Judged makes %v allocations", n)
 	}

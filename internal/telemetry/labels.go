@@ -51,6 +51,10 @@ func decisionOf(o *proxy.Outcome) string {
 	return failed
 }
 
+// Said is the label of a decision in wicketgate_requests_total, and why the
+// request was not let through.
+func Said(o *proxy.Outcome) (decision string, reason token.Reason) { return decisionOf(o), reasonOf(o) }
+
 // reasonOf says why a request was not let through.
 func reasonOf(o *proxy.Outcome) token.Reason {
 	switch {
@@ -128,7 +132,7 @@ const (
 	kindOpaque = "opaque"
 )
 
-func kindOf(r *validator.Result) string {
+func kindOf(r validator.Result) string {
 	if r.Opaque {
 		return kindOpaque
 	}

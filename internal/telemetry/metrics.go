@@ -25,6 +25,9 @@ type metrics struct {
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
 	upstreamHealthy  *prometheus.GaugeVec
+	upstreamWaiting  *prometheus.GaugeVec
+	upstreamRefused  *prometheus.CounterVec
+	bypass           bypassMetrics
 	challenges       prometheus.Counter
 	unsolicited      prometheus.Counter
 
@@ -100,7 +103,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.makeKeyTables(f)
 	m.makeRevocation(f)
 	m.makeStreams(f)
+	m.makePlaces(f)
 	m.makeReports(f)
+	m.bypass = makeBypass(f)
 	m.makeProcess(f)
 	return m
 }

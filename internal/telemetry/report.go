@@ -20,8 +20,8 @@ func (m *metrics) makeReports(f promauto.Factory) {
 var enforced = map[token.Reason]bool{
 	token.ReasonOverload: true, token.ReasonVersion: true, token.ReasonMethod: true, token.ReasonTarget: true, token.ReasonPath: true,
 	token.ReasonHost: true, token.ReasonHeaderSection: true, token.ReasonLoop: true, token.ReasonEarlyData: true, token.ReasonBody: true,
-	token.ReasonOrigin: true, token.ReasonBodySize: true,
-	token.ReasonHandshake: true, token.ReasonHandshakeVersion: true, token.ReasonTunnels: true,
+	token.ReasonOrigin: true, token.ReasonBodySize: true, token.ReasonAsker: true, token.ReasonQuestion: true, token.ReasonReserved: true,
+	token.ReasonHandshake: true, token.ReasonHandshakeVersion: true, token.ReasonTunnels: true, token.ReasonUpstreamBusy: true,
 }
 
 // expectReports makes the series of what report-only lets through at a route, of

@@ -39,17 +39,30 @@ func (m statusMetrics) vectors() []vector {
 	return []vector{m.fetches, m.duration, m.oldest, m.lists, m.bytes}
 }
 
+// StatusExpected makes the series of an issuer that has status lists, at zero. One
+// that is not bound gets none.
+func (t *Telemetry) StatusExpected(issuer string) {
+	if t.bound.Load().issuers[issuer] == nil {
+		return
+	}
+	m := t.metrics.statuses
+	for _, result := range [...]string{"ok", timedOut, failed} {
+		m.fetches.WithLabelValues(issuer, result)
+	}
+	m.duration.WithLabelValues(issuer)
+	m.oldest.WithLabelValues(issuer)
+	m.lists.WithLabelValues(issuer)
+	m.bytes.WithLabelValues(issuer)
+}
+
 // StatusLoaded reports an attempt to get a status list: status.Options.OnLoad.
 // An issuer that is not bound is not counted.
 func (t *Telemetry) StatusLoaded(l status.Load) {
 	if t.bound.Load().issuers[l.Issuer] == nil {
 		return
 	}
+	t.StatusExpected(l.Issuer)
 	m, result := t.metrics.statuses, "ok"
-	for _, each := range [...]string{result, timedOut, failed} {
-		m.fetches.WithLabelValues(l.Issuer, each)
-	}
-	m.oldest.WithLabelValues(l.Issuer)
 	switch {
 	case errors.Is(l.Err, fetch.ErrTimeout), errors.Is(l.Err, context.DeadlineExceeded):
 		result = timedOut

@@ -51,6 +51,7 @@ type Telemetry struct {
 	sink  atomic.Pointer[Sink] // nil for none
 
 	decisionsLost atomic.Pointer[func() uint64] // nil for none
+	spans         atomic.Pointer[spanCounts]    // nil for none
 }
 
 type sizes struct{ tokens, replay func() int }
@@ -84,6 +85,7 @@ func New(o Options) *Telemetry {
 		}
 		return 0
 	})
+	t.metrics.spans(t.registry, &t.spans)
 	t.lines = sampled(o.Log, t.metrics.dropped)
 	t.bound.Store(t.metrics.bind(nil, nil))
 	t.asked.Store(&map[string]*askedSeries{})

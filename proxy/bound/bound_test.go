@@ -131,6 +131,9 @@ func TestBodyStall(t *testing.T) {
 			t.Errorf("a body that moves ends after %d octets: %v", n, err)
 		}
 		time.Sleep(time.Hour) // the upstream takes its time: not the client's fault
+		if b.Stalled() {
+			t.Error("cut while nobody read")
+		}
 		s.wait = time.Hour
 		if _, err := b.Read(make([]byte, 1)); err == nil || !b.Stalled() || !b.Broken() || b.Whole() {
 			t.Errorf("a body that does not: %v, stalled %v, broken %v", err, b.Stalled(), b.Broken())
@@ -145,6 +148,85 @@ func TestBodySize(t *testing.T) {
 		if len(text) > 100 || b.TooLarge() != tooLarge || (err != nil) != tooLarge || b.Whole() == tooLarge {
 			t.Errorf("%d octets: read %d, %v, too large %v, whole %v", octets, len(text), err, b.TooLarge(), b.Whole())
 		}
+	}
+}
+
+// spent is a body that net/http has closed when its end was read.
+type spent struct{ io.Reader }
+
+func (s spent) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if s.Reader.(*strings.Reader).Len() == 0 && n == 0 {
+		return 0, errors.New("the body is closed")
+	}
+	if s.Reader.(*strings.Reader).Len() == 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// The end of a body stays its end, and one that is cut gives nothing any more.
+func TestEndsOfBodies(t *testing.T) {
+	for name, row := range map[string]struct {
+		before func(*Body)
+		want   error
+	}{
+		"read twice": {func(b *Body) { _, _ = io.ReadAll(b) }, io.EOF},
+		"cut":        {(*Body).Cut, errBodyCut},
+		"ended":      {(*Body).End, errBodyCut},
+	} {
+		b := NewBody(io.NopCloser(spent{strings.NewReader("body")}), httptest.NewRecorder(), 0, -1)
+		row.before(b)
+		p := make([]byte, 9)
+		if n, err := b.Read(p); n > 0 || !errors.Is(err, row.want) {
+			t.Errorf("%s: %q, %v", name, p[:n], err)
+		}
+	}
+}
+
+// odd is a connection without deadlines, which can be closed by halves.
+type odd struct {
+	net.Conn
+	half error
+}
+
+var errNoDeadline, errHalf = errors.New("no deadline"), errors.New("closed by halves")
+
+func (o odd) SetWriteDeadline(time.Time) error { return errNoDeadline }
+
+func (o odd) Write(p []byte) (int, error) { return len(p), nil }
+
+func (o odd) CloseWrite() error { return o.half }
+
+// What cannot be bounded is not written, and who can close half of a connection
+// does so.
+func TestWhatAConnectionCan(t *testing.T) {
+	all := NewConnections()
+	ends := make(pipes, 2)
+	l := all.Listener(ends, nil)
+	here, there := net.Pipe()
+	ends <- odd{there, errHalf}
+	ends <- here
+	able, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := able.Write([]byte("a")); n != 1 || err != nil {
+		t.Errorf("without a bound %d, %v", n, err)
+	}
+	all.Use(0, 0, time.Minute)
+	if n, err := able.Write([]byte("a")); n != 0 || !errors.Is(err, errNoDeadline) {
+		t.Errorf("with a bound that does not hold %d, %v", n, err)
+	}
+	for c, want := range map[net.Conn]error{able: errHalf, plain: nil} {
+		if err := c.(*conn).CloseWrite(); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+		_ = c.Close()
 	}
 }
 

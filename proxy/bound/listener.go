@@ -5,6 +5,7 @@ package bound
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,10 +15,11 @@ import (
 type Connections struct {
 	stall atomic.Int64 // nanoseconds
 
-	mu    sync.Mutex // guards all below
-	open  int
-	heads int64 // octets read by those that wait
-	most  struct {
+	mu        sync.Mutex // guards all below
+	open      int
+	strangers int   // of open, see Door
+	heads     int64 // octets read by those that wait
+	most      struct {
 		open  int
 		heads int64
 	}
@@ -44,13 +46,32 @@ func (c *Connections) Use(most int, heads int64, stall time.Duration) {
 // Listener bounds what l accepts. refused is told of each connection of l that
 // is closed because there are too many.
 func (c *Connections) Listener(l net.Listener, refused func()) net.Listener {
-	return &listener{l, c, refused}
+	return &listener{Listener: l, of: c, refused: refused}
+}
+
+// fewStrangers is how many connections those may have together at doors who have no
+// business there, and never more than a quarter of all: probes are among them.
+const fewStrangers = 16
+
+// Door is Listener for one where only those have business who are known by their
+// address. Of all others few get in, and nobody makes room for them.
+func (c *Connections) Door(l net.Listener, known func(netip.Addr) bool, refused func()) net.Listener {
+	return &listener{l, c, refused, known}
 }
 
 type listener struct {
 	net.Listener
 	of      *Connections
 	refused func()
+	known   func(netip.Addr) bool // nil where everybody is
+}
+
+func (l *listener) knows(a net.Addr) bool {
+	if l.known == nil {
+		return true
+	}
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && l.known(tcp.AddrPort().Addr().Unmap())
 }
 
 // Accept implements net.Listener. Where there are too many, the connection that
@@ -62,9 +83,10 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, full := l.admit(accepted)
-		if full && l.of.evict(0) {
-			c, full = l.admit(accepted)
+		known := l.knows(accepted.RemoteAddr())
+		c, full := l.admit(accepted, known)
+		if full && known && l.of.evict(0) {
+			c, full = l.admit(accepted, known)
 		}
 		if !full {
 			return c, nil
@@ -74,23 +96,35 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *listener) admit(accepted net.Conn) (one *conn, full bool) {
+func (l *listener) admit(accepted net.Conn, known bool) (one *conn, full bool) {
 	c := l.of
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.most.open > 0 && c.open >= c.most.open {
+	if c.most.open > 0 && c.open >= c.most.open || !known && c.strangers >= c.mostStrangers() {
 		return nil, true
 	}
 	c.open++
-	one = &conn{Conn: accepted, of: c, refused: l.refused}
+	if !known {
+		c.strangers++
+	}
+	one = &conn{Conn: accepted, of: c, refused: l.refused, stranger: !known}
 	one.join()
 	return one, false
 }
 
+// mostStrangers is how many strangers may be open. It is called with the lock held.
+func (c *Connections) mostStrangers() int {
+	if c.most.open == 0 {
+		return fewStrangers
+	}
+	return min(fewStrangers, max(1, c.most.open/4))
+}
+
 type conn struct {
 	net.Conn
-	of      *Connections
-	refused func()
+	of       *Connections
+	refused  func()
+	stranger bool
 
 	waiting         // the lock of Connections guards all below
 	head      int64 // octets read since it waits
@@ -124,6 +158,9 @@ func (c *conn) Close() error {
 	if !c.gone {
 		c.gone = true
 		c.of.open--
+		if c.stranger {
+			c.of.strangers--
+		}
 		c.part()
 	}
 	c.of.mu.Unlock()

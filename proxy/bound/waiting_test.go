@@ -54,8 +54,12 @@ func wantClosed(t *testing.T, client net.Conn) {
 
 // answer has a request of the connection answered, and do run meanwhile.
 func (c *conn) answer(do func()) {
-	h := Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { do() }))
+	answered := false
+	h := Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { do(); answered = true }))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil).WithContext(Context(context.Background(), c)))
+	if !answered {
+		panic("the request is not answered")
+	}
 }
 
 // Who has waited longest makes room; who is being answered does not.
@@ -75,16 +79,37 @@ func TestLongestWaitMakesRoom(t *testing.T) {
 	})
 }
 
+func sendHead(t *testing.T, client net.Conn, server *conn, n int) {
+	t.Helper()
+	go func() { _, _ = client.Write(make([]byte, n)) }()
+	if _, err := io.ReadFull(server, make([]byte, n)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without a limit heads may be of any length together, and who has gone holds none.
+func TestHeadsOfThoseWhoAreThere(t *testing.T) {
+	c := newCrowd(t, 0, 0)
+	for range 3 {
+		client, server := c.enter()
+		sendHead(t, client, server, 2*smallHead)
+		defer func() { _ = client.Close() }()
+		if c.wantRefused(0); c.all.heads != 2*smallHead {
+			t.Errorf("heads of %d octets are held", c.all.heads)
+		}
+		if _ = server.Close(); c.all.heads != 0 || c.all.ring.next != &c.all.ring {
+			t.Errorf("heads of %d octets are held by who has gone", c.all.heads)
+		}
+	}
+}
+
 // Heads that grow and do not end make room for each other.
 func TestHeadsAreBounded(t *testing.T) {
 	const large = 12 << 10
 	c := newCrowd(t, 0, 2*large)
 	send := func(client net.Conn, server *conn, n int) {
 		t.Helper()
-		go func() { _, _ = client.Write(make([]byte, n)) }()
-		if _, err := io.ReadFull(server, make([]byte, n)); err != nil {
-			t.Error(err)
-		}
+		sendHead(t, client, server, n)
 	}
 	small, first := c.enter()
 	send(small, first, 100)
@@ -116,14 +141,23 @@ func TestHeadsAreBounded(t *testing.T) {
 }
 
 func TestRoomIn(t *testing.T) {
-	if r := RoomIn(math.MaxInt64, true); r.Connections != math.MaxInt || r.Heads != math.MaxInt64 {
+	const ofTables = 18 << 20
+	if r := RoomIn(math.MaxInt64, true, ofTables); r.Connections != math.MaxInt || r.Heads != math.MaxInt64 || r.Tables != ofTables {
 		t.Errorf("without a limit: %+v", r)
 	}
 	for _, memory := range []int64{0, 1 << 20, 58 << 20, 1 << 30, 64 << 30} {
-		plain, secure := RoomIn(memory, false), RoomIn(memory, true)
-		sum := plain.Heads*ofHead + int64(plain.Connections)*ofConnection + int64(plain.Requests)*ofRequest + int64(plain.Tokens)*ofToken + int64(plain.Proofs)*ofProof
-		if sum > max(memory-ofProgram, memory/4)+1<<20 || plain.Requests < 1 || secure.Connections > plain.Connections {
-			t.Errorf("%d octets: %+v, %+v", memory, plain, secure)
+		without, plain, secure := RoomIn(memory, false, 0), RoomIn(memory, false, ofTables), RoomIn(memory, true, ofTables)
+		for _, r := range []Room{without, plain} {
+			sum := r.Tables + r.Heads*ofHead + int64(r.Connections)*ofConnection + int64(r.Requests)*ofRequest + int64(r.Tokens)*ofToken + int64(r.Proofs)*ofProof
+			if most := max(memory-ofProgram, memory/4+r.Tables); sum > most+1<<20 || r.Requests < 1 {
+				t.Errorf("%d octets: %+v", memory, r)
+			}
 		}
+		if secure.Connections > plain.Connections || plain.Connections > without.Connections || without.Tables != 0 || plain.Tables != min(ofTables, memory/16) {
+			t.Errorf("%d octets: %+v, with TLS %+v, without tables %+v", memory, plain, secure, without)
+		}
+	}
+	if small, large := RoomIn(128<<20, false, ofTables), RoomIn(128<<20, false, 0); small.Requests >= large.Requests {
+		t.Errorf("tables are not counted: %+v, %+v", small, large)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/url"
 	"os"
@@ -141,6 +142,7 @@ func TestCertificateFormsRefuse(t *testing.T) {
 			"cut escape": {escape(one) + "%0"}, "header": {escape(strings.Replace(one, "\n", "\nProc-Type: 4\n\n", 1))}, "long": {long},
 			"another block": {escape(strings.ReplaceAll(one, "CERTIFICATE", "PUBLIC KEY"))}, "no end": {escape(strings.Replace(one, "END", "FIN", 1))},
 			"bad base64": {escape(strings.Replace(one, "MIIB", "MI*B", 1))}, "no certificate": {escape(request)}, "lone return": {escape(strings.Replace(one, "MIIB", "MI\rIB", 1))},
+			"no beginning": {escape(strings.TrimPrefix(one, "-----BEGIN CERTIFICATE-----\n"))}, "no end at all": {escape(one[:strings.Index(one, "\n-----END")])},
 			"space for plus": {strings.ReplaceAll(escape(one), "+", " ")}, "one line": {escape(strings.ReplaceAll(one, "\n", ""))},
 		},
 		"haproxy": {
@@ -150,6 +152,7 @@ func TestCertificateFormsRefuse(t *testing.T) {
 		"alb": {
 			"junk behind": {escape(one) + "x"}, "chain with junk": {escape(one + "x" + two)}, "broken issuer": {escape(one + strings.Replace(two, "MIIB", "MI*B", 1))},
 			"encoded twice": {escape(escape(one))}, "two lines": {escape(one), escape(two)}, "blank line": {escape(one + "\n" + two)},
+			"no line between": {escape(strings.TrimSuffix(one, "\n") + two)},
 		},
 		"traefik": {
 			"empty leaf": {"," + v.MTLS}, "empty issuer": {v.MTLS + ","}, "broken issuer": {v.MTLS + ",x"}, "encoded twice": {url.QueryEscape(url.QueryEscape(v.MTLS))},
@@ -160,7 +163,8 @@ func TestCertificateFormsRefuse(t *testing.T) {
 			"hash twice": {"Hash=" + hash + ";hash=" + zeros}, "disagree": {"Hash=" + zeros + ";Cert=" + escape(one)}, "short": {"Hash=00"},
 			"no hex": {"Hash=" + strings.Repeat("g", 64)}, "nothing": {"By=x;URI=y"}, "no pair": {hash}, "open quote": {`Subject="a;Hash=` + hash},
 			"quote ends early": {`Subject="CN=a"b;Hash=` + hash}, "quote runs on": {`Subject="CN=a"bHash=` + hash}, "quote inside": {`URI=a"b;Hash=` + hash}, "backslash at end": {`Hash=` + hash + `;Subject="a\`},
-			"closing semicolon": {"Hash=" + hash + ";"}, "closing comma": {"Hash=" + hash + ","}, "odd key": {"Hash=" + hash + ";a b=c"},
+			"closing semicolon": {"Hash=" + hash + ";"}, "closing comma": {"Hash=" + hash + ","}, "odd key": {"Hash=" + hash + ";a b=c"}, "key with a bracket": {"Hash=" + hash + ";a[=c"}, "key with a brace": {"Hash=" + hash + ";a{=c"},
+			"key alone": {"Hash=" + hash + ";By"}, "quote before a key": {`URI=a"b=c;Hash=` + hash},
 			"empty key": {"=" + hash}, "bare Cert": {"Cert=" + v.MTLS}, "two blocks": {"Cert=" + escape(one+two)}, "Chain only": {"Chain=" + escape(one)},
 			"long": {"Hash=" + hash + ";By=" + long},
 		},
@@ -177,6 +181,41 @@ func TestCertificateFormsRefuse(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What has another outermost structure than a certificate is none, and the log is
+// told apart what was wrong.
+func TestWhyThereIsNoCertificate(t *testing.T) {
+	v := publishedVectors(t)
+	const sequence, signature = "\x30\x00", "\x03\x02\x00\x01"
+	of := func(parts ...string) string {
+		inner := strings.Join(parts, "")
+		return base64.StdEncoding.EncodeToString(append([]byte{0x30, byte(len(inner))}, inner...))
+	}
+	for _, row := range []struct {
+		name, form, text string
+		want             error
+	}{
+		{"all parts", "haproxy", of(sequence, sequence, signature), nil},
+		{"no signature", "haproxy", of(sequence, sequence), errCertificateDER},
+		{"a number is signed", "haproxy", of("\x02\x01\x01", sequence, signature), errCertificateDER},
+		{"a number for an algorithm", "haproxy", of(sequence, "\x02\x01\x01", signature), errCertificateDER},
+		{"a set is signed", "haproxy", of("\x31\x00", sequence, signature), errCertificateDER},
+		{"another class is signed", "haproxy", of("\xb0\x00", sequence, signature), errCertificateDER},
+		{"no parts are signed", "haproxy", of("\x10\x00", sequence, signature), errCertificateDER},
+		{"colon inside", "client-cert", ":" + v.MTLS + ":" + v.MTLS + ":", errCertificateBase64},
+		{"cut escape", "traefik", v.MTLS + "%", errCertificateForm},
+		{"bad escape", "traefik", v.MTLS + "%zz", errCertificateForm},
+		{"bad escape of PEM", "nginx", "%zz", errCertificateForm},
+		{"PEM in base64", "haproxy", "-----BEGIN", errCertificateBase64},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := reader(t, row.form, "", "")
+			if got, err := c.Read(http.Header{c.name: {row.text}}); !errors.Is(err, row.want) || (got == "") != (err != nil) {
+				t.Errorf("%q, %v, want %v", got, err, row.want)
+			}
+		})
 	}
 }
 

@@ -53,7 +53,7 @@ func (c *conn) peek() error {
 		return nil
 	}
 	if err := c.raw.Control(c.look); err != nil {
-		return err
+		c.seen = err
 	}
 	return c.seen
 }
@@ -85,14 +85,17 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom lets a long body go in large pieces. Its reader's errors are known to
-// who gave the reader.
+// ReadFrom lets a long body go in large pieces. An error of its reader says
+// nothing of the connection.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	if err := c.begin(); err != nil {
 		return 0, err
 	}
-	n, err := io.Copy(c.Conn, r)
-	c.broken = err
+	from := &source{Reader: r}
+	n, err := io.Copy(c.Conn, from)
+	if from.err == nil {
+		c.broken = err
+	}
 	return n, err
 }
 
@@ -108,6 +111,20 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.heard, c.lost = c.heard || n > 0, err
 	if c.left > 0 {
 		c.left -= int64(n)
+	}
+	return n, err
+}
+
+// source notes why no more can be read of it.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
 	}
 	return n, err
 }

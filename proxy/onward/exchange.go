@@ -28,8 +28,10 @@ type exchange struct {
 	parties  int        // who still uses the connection: one who reads, and maybe one who writes
 	spoilt   bool       // nobody gets the connection after this
 	aborted  bool       // ctx has ended
+	failed   bool       // there is no answer, and RoundTrip goes on
 	answered bool       // the header of the answer is there
 	unread   bool       // the body was left alone when the connection took no more
+	told     bool       // Done was called
 	fault    error      // why the request was not written, when it is not the connection's fault
 	end      error      // what Read returns from now on
 }
@@ -145,11 +147,9 @@ func (x *exchange) header() (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(x.c.in, x.request)
 		switch {
-		case err != nil && x.c.left == 0:
-			return nil, errHeaderTooLarge
 		case err != nil:
 			return nil, err
-		case resp.StatusCode < 100 || resp.StatusCode > 999:
+		case resp.StatusCode < 100:
 			return nil, errStatus
 		case resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols:
 			x.c.left = -1
@@ -176,7 +176,7 @@ func (x *exchange) switched(resp *http.Response) (*http.Response, error) {
 	if !x.stop() {
 		return nil, x.fail(context.Cause(x.ctx))
 	}
-	resp.Body = &stream{Conn: x.c.Conn, in: x.c.in}
+	resp.Body = &stream{Conn: x.c.Conn, in: x.c.in, done: sync.OnceFunc(x.t.o.Done)}
 	return resp, nil
 }
 
@@ -215,6 +215,9 @@ func (x *exchange) settle() {
 // fail ends an exchange without an answer, and says why.
 func (x *exchange) fail(err error) error {
 	x.content.answer(false)
+	x.mu.Lock()
+	x.failed = true
+	x.mu.Unlock()
 	x.leave(false)
 	_ = x.c.Close()
 	x.mu.Lock()
@@ -275,21 +278,40 @@ func (x *exchange) leave(good bool) {
 	x.parties--
 	spoilt, last := x.spoilt, x.parties == 0
 	x.mu.Unlock()
-	switch {
-	case last && x.stop() && !spoilt:
+	if !last {
+		return
+	}
+	if x.stop() && !spoilt {
 		x.t.keep(x.c)
-	case last:
+	} else {
 		_ = x.c.Close()
+	}
+	x.done()
+}
+
+// done tells that the connection is closed or there for others. Who still reads a
+// body for it may wait for a client as long as that likes.
+func (x *exchange) done() {
+	x.mu.Lock()
+	tell := !x.told && !x.failed
+	x.told = true
+	x.mu.Unlock()
+	if tell {
+		x.t.o.Done()
 	}
 }
 
 // hurry ends what is written for too long after the answer.
 func (x *exchange) hurry() {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.parties > 0 {
+	late := x.parties > 0
+	if late {
 		x.spoilt = true
 		_ = x.c.Close()
+	}
+	x.mu.Unlock()
+	if late {
+		x.done()
 	}
 }
 
@@ -329,14 +351,17 @@ func (x *exchange) finish(err error) error {
 		err = fmt.Errorf("request broken off: %w", x.fault)
 	}
 	x.end = err
-	writing := x.parties > 1
-	if writing && !(whole && x.keep) {
+	writing, good := x.parties > 1, whole && x.keep
+	if writing && !good {
 		_ = x.c.Close() // ends the write
 	}
 	x.mu.Unlock()
-	if writing && whole && x.keep {
+	x.leave(good)
+	switch {
+	case writing && good:
 		time.AfterFunc(linger, x.hurry)
+	case writing:
+		x.done()
 	}
-	x.leave(whole && x.keep)
 	return err
 }

@@ -124,6 +124,10 @@ func TestIdleConnectionsEnd(t *testing.T) {
 				idle = 3 * time.Second // they are looked at sooner
 			}
 			tr := u.transport(t, idle, 8, func() { unasked.Add(1) })
+			if name == "long enough" { // and again, when nobody looks at connections any more
+				read(t, send(t, tr)) //nolint:bodyclose // read closes it
+				<-u.ended
+			}
 			read(t, send(t, tr)) //nolint:bodyclose // read closes it
 			switch name {
 			case "closed":

@@ -9,7 +9,15 @@ import (
 // stream is the body of a 101: the connection, with what was read of it already.
 type stream struct {
 	net.Conn
-	in *bufio.Reader // nil once it is empty
+	in   *bufio.Reader // nil once it is empty
+	done func()
+}
+
+// Close implements io.Closer.
+func (s *stream) Close() error {
+	err := s.Conn.Close()
+	s.done()
+	return err
 }
 
 // Read implements io.Reader.

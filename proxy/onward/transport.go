@@ -32,6 +32,11 @@ type Options struct {
 	MaxHeader int64         // octets of the header of an answer and of all 1xx before it
 
 	Unasked func() // called when octets came that answer no request; may be nil
+
+	// Done is called once for each RoundTrip: when the connection that it got is
+	// closed or there for another, or was handed over and is closed, and when it
+	// got none. May be nil.
+	Done func()
 }
 
 // A Transport is an http.RoundTripper for one upstream, whatever the host of
@@ -62,6 +67,9 @@ func New(o Options) *Transport {
 	if o.Unasked == nil {
 		o.Unasked = func() {}
 	}
+	if o.Done == nil {
+		o.Done = func() {}
+	}
 	return &Transport{o: o}
 }
 
@@ -69,6 +77,18 @@ func New(o Options) *Transport {
 // the request's context when that has ended, a net.Error with Timeout when the
 // upstream let us wait too long, or that of the connection or the body.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	answered := false
+	defer func() {
+		if !answered {
+			t.o.Done()
+		}
+	}()
+	resp, err := t.roundTrip(r)
+	answered = err == nil
+	return resp, err
+}
+
+func (t *Transport) roundTrip(r *http.Request) (*http.Response, error) {
 	if err := valid(r); err != nil {
 		closeBody(r)
 		return nil, err
@@ -184,22 +204,29 @@ func (t *Transport) keep(c *conn) {
 // sweep closes the idle connections that have been so for too long, that the
 // upstream has closed, or on which it speaks.
 func (t *Transport) sweep() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.idle = slices.DeleteFunc(t.idle, func(c *conn) bool {
-		err := c.peek()
-		if err == nil && time.Since(c.since) < t.o.Idle {
-			return false
-		}
-		if errors.Is(err, ErrUnasked) {
+	for _, c := range t.stale() {
+		if errors.Is(c.seen, ErrUnasked) {
 			t.o.Unasked()
 		}
 		_ = c.Close()
+	}
+}
+
+// stale takes those connections out of what is kept.
+func (t *Transport) stale() (list []*conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.idle = slices.DeleteFunc(t.idle, func(c *conn) bool {
+		if c.peek() == nil && time.Since(c.since) < t.o.Idle {
+			return false
+		}
+		list = append(list, c)
 		return true
 	})
 	if t.sweeping = len(t.idle) > 0; t.sweeping {
 		t.sweeper.Reset(t.o.Idle / looks)
 	}
+	return list
 }
 
 // CloseIdleConnections closes what nobody uses, and what is in use once it is
@@ -210,8 +237,7 @@ func (t *Transport) CloseIdleConnections() {
 	for _, c := range t.idle {
 		_ = c.Close()
 	}
-	clear(t.idle)
-	t.idle, t.closing = t.idle[:0], true
+	t.idle, t.closing = nil, true
 	if t.sweeping && t.sweeper.Stop() {
 		t.sweeping = false
 	}

@@ -100,7 +100,10 @@ func TestStreamIsJudged(t *testing.T) {
 func TestDoneStreamIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNoted()
-		one := n.begin(Options{Until: time.Now().Add(time.Second)})
+		one := n.begin(Options{Until: time.Now().Add(time.Second), Every: time.Millisecond, Judge: func() (Ending, bool) {
+			t.Error("its token is judged")
+			return Revoked, false
+		}})
 		one.Done()
 		time.Sleep(time.Minute)
 		one.End(Revoked)
@@ -109,6 +112,20 @@ func TestDoneStreamIsLeftAlone(t *testing.T) {
 			t.Errorf("ended %t, told %v", ended, n.ended)
 		}
 	})
+}
+
+// The end of the program ends what is under way; the hooks are told of each
+// beginning.
+func TestEndStopsAll(t *testing.T) {
+	var began []Kind
+	s := NewSet(Hooks{Began: func(k Kind) { began = append(began, k) }})
+	var stopped []Ending
+	for _, k := range []Kind{WebSocket, GRPC} {
+		defer s.Begin(Options{Kind: k, Stop: func(e Ending) { stopped = append(stopped, e) }}).Done()
+	}
+	if n := s.End(); n != 2 || !slices.Equal(stopped, []Ending{Drain, Drain}) || !slices.Equal(began, []Kind{WebSocket, GRPC}) {
+		t.Errorf("%d ended, stopped for %v, began %v", n, stopped, began)
+	}
 }
 
 func TestSetWaits(t *testing.T) {

@@ -20,16 +20,72 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-func TestAskedWantsHTTP11(t *testing.T) {
+// handshake is a request that asks for a tunnel.
+func handshake(edit func(*http.Request)) *http.Request {
 	r, _ := http.NewRequest(http.MethodGet, "/", nil)
-	r.Header = http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}
-	for minor, want := range map[int]bool{0: false, 1: true} {
-		if r.ProtoMinor = minor; Asked(r) != want {
-			t.Errorf("1.%d: %t", minor, !want)
+	r.Header = http.Header{"Upgrade": {"websocket"}, "Connection": {"keep-alive, Upgrade"}, VersionField: {Version}, KeyField: {"dGhlIHNhbXBsZSBub25jZQ=="}}
+	edit(r)
+	return r
+}
+
+func with(name string, lines ...string) func(*http.Request) {
+	return func(r *http.Request) { r.Header[name] = lines }
+}
+
+func TestAsked(t *testing.T) {
+	version := func(major, minor int) func(*http.Request) {
+		return func(r *http.Request) { r.ProtoMajor, r.ProtoMinor = major, minor }
+	}
+	for name, row := range map[string]struct {
+		edit func(*http.Request)
+		want bool
+	}{
+		"plain": {func(*http.Request) {}, true}, "spelt otherwise": {with("Upgrade", "WebSocket"), true}, "second line": {with("Connection", "close", "\tUPGRADE "), true},
+		"HTTP/1.0": {version(1, 0), false}, "HTTP/2": {version(2, 0), false}, "a version to come": {version(2, 1), false},
+		"method": {func(r *http.Request) { r.Method = http.MethodPost }, false}, "no upgrade": {func(r *http.Request) { delete(r.Header, "Upgrade") }, false},
+		"another protocol": {with("Upgrade", "h2c"), false}, "a list": {with("Upgrade", "websocket, h2c"), false}, "two lines": {with("Upgrade", "websocket", "h2c"), false},
+		"no option": {with("Connection", "keep-alive"), false}, "part of an option": {with("Connection", "upgraded"), false},
+	} {
+		if got := Asked(handshake(row.edit)); got != row.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
-	if r.ProtoMajor, r.ProtoMinor = 2, 0; Asked(r) {
-		t.Error("HTTP/2 asked")
+}
+
+func TestKey(t *testing.T) {
+	for name, row := range map[string]struct {
+		edit func(*http.Request)
+		want error
+	}{
+		"good": {func(*http.Request) {}, nil}, "another version": {with(VersionField, "8"), ErrVersion},
+		"no version": {with(VersionField), ErrMalformed}, "two versions": {with(VersionField, Version, Version), ErrMalformed},
+		"no key": {with(KeyField), ErrMalformed}, "two keys": {with(KeyField, "dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ=="), ErrMalformed},
+		"a body": {func(r *http.Request) { r.ContentLength = 1 }, ErrMalformed}, "a body of any length": {func(r *http.Request) { r.ContentLength = -1 }, ErrMalformed},
+		"no base64": {with(KeyField, "dGhlIHNhbXBsZSBub25jZ*=="), ErrMalformed}, "odd bits": {with(KeyField, "dGhlIHNhbXBsZSBub25jZR=="), ErrMalformed},
+		"too short": {with(KeyField, "dGhlIHNhbXBsZSBub25j"), ErrMalformed}, "too long": {with(KeyField, "dGhlIHNhbXBsZSBub25jZSAh"), ErrMalformed},
+		"a line break": {with(KeyField, "dGhlIHNhbXBsZSBu\nb25jZQ=="), ErrMalformed},
+	} {
+		key, err := Key(handshake(row.edit))
+		if err != row.want || (key == "") != (err != nil) { //nolint:errorlint // these very values
+			t.Errorf("%s: %q, %v", name, key, err)
+		}
+	}
+}
+
+func TestCheckAnswer(t *testing.T) {
+	const key, good = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+	for name, row := range map[string]struct {
+		edit func(*http.Request)
+		want error
+	}{
+		"good": {func(*http.Request) {}, nil}, "nothing": {with(acceptField), ErrAnswer}, "twice": {with(acceptField, good, good), ErrAnswer},
+		"to another key": {with(acceptField, key), ErrAnswer}, "another protocol": {with("Upgrade", "h2c"), ErrAnswer}, "no option": {with("Connection", "close"), ErrAnswer},
+	} {
+		answer := handshake(with(acceptField, good))
+		row.edit(answer)
+		if err := CheckAnswer(key, answer.Header); err != row.want { //nolint:errorlint // these very values
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -183,8 +239,11 @@ func TestClientHearsTheReasonFirst(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
 			tun, client, upstream, ended := pair(0)
+			told := make(chan byte, 1)
 			go func() {
-				if _, err := upstream.Read(make([]byte, 64)); err == nil {
+				goodbye := make([]byte, 64)
+				if _, err := upstream.Read(goodbye); err == nil {
+					told <- goodbye[0]
 					_, _ = upstream.Write(frame(opcodeClose, 0, false))
 				}
 				_, _ = io.Copy(io.Discard, upstream)
@@ -195,6 +254,9 @@ func TestClientHearsTheReasonFirst(t *testing.T) {
 			got := make([]byte, len(want))
 			if n, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("got %q, %v", got[:n], err)
+			}
+			if first := <-told; first != 0x80|opcodeClose {
+				t.Errorf("the upstream was told %x", first)
 			}
 			_ = client.Close()
 			<-ended
@@ -210,19 +272,78 @@ func (broken) Read([]byte) (int, error) { panic("a fault of ours") }
 // A panic on the goroutine of a tunnel comes to the caller, who has a barrier,
 // and both sides are closed.
 func TestPanicComesToTheCaller(t *testing.T) {
-	client, gate := net.Pipe()
-	upstream, behind := net.Pipe()
-	defer func() {
-		if recover() == nil {
-			t.Error("the panic is lost")
-		}
-		for _, end := range []net.Conn{client, behind} {
-			if _, err := end.Read(make([]byte, 1)); err == nil {
-				t.Error("a side is open still")
-			}
-		}
-	}()
-	New(gate, nil, broken{upstream}).Run(0, nil)
+	for name, between := range map[string]func(gate, upstream net.Conn) *Tunnel{
+		"upstream": func(gate, upstream net.Conn) *Tunnel { return New(gate, nil, broken{upstream}) },
+		"client":   func(gate, upstream net.Conn) *Tunnel { return New(broken{gate}, nil, upstream) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, gate := net.Pipe()
+			upstream, behind := net.Pipe()
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic is lost")
+				}
+				for _, end := range []net.Conn{client, behind} {
+					if _, err := end.Read([]byte{0}); err == nil {
+						t.Error("a side is open still")
+					}
+				}
+			}()
+			between(gate, upstream).Run(0, nil)
+		})
+	}
+}
+
+// oddSide is a side that behaves as its fields say where they say anything.
+type oddSide struct {
+	net.Conn
+	reads, writes, halves error
+}
+
+func (o oddSide) Read(p []byte) (int, error) {
+	if o.reads != nil {
+		return 0, o.reads
+	}
+	return o.Conn.Read(p)
+}
+
+func (o oddSide) Write(p []byte) (int, error) {
+	if o.writes != nil {
+		return 0, o.writes
+	}
+	return o.Conn.Write(p)
+}
+
+func (o oddSide) CloseWrite() error { return o.halves }
+
+// With one direction over, the other has a while left, unless nobody can be told.
+// Of a tunnel that is over nobody hears that it is silent.
+func TestOneDirectionEnds(t *testing.T) {
+	for name, row := range map[string]struct {
+		client, upstream oddSide
+		after            time.Duration
+	}{
+		"takes nothing":            {oddSide{}, oddSide{writes: syscall.EPIPE}, Grace},
+		"closed by halves":         {oddSide{reads: io.EOF}, oddSide{}, Grace},
+		"cannot be told":           {oddSide{reads: io.EOF}, oddSide{halves: syscall.ENOTCONN}, 0},
+		"reset by who has no more": {oddSide{reads: syscall.ECONNRESET}, oddSide{}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, gate := net.Pipe()
+				behind, upstream := net.Pipe()
+				row.client.Conn, row.upstream.Conn = gate, behind
+				go func() { _, _ = client.Write(frame(2, 5, true)) }()
+				began := time.Now()
+				New(row.client, nil, row.upstream).Run(time.Minute, func() { t.Error("silent") })
+				if after := time.Since(began); after != row.after {
+					t.Errorf("over after %s, want %s", after, row.after)
+				}
+				time.Sleep(time.Hour)
+				_, _ = client.Close(), upstream.Close()
+			})
+		})
+	}
 }
 
 // leaving is an upstream that said its last before it went: it takes nothing

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/internal/fetch"
+	"github.com/wicketgate/wicketgate/internal/spans"
 	"github.com/wicketgate/wicketgate/jwks"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -170,12 +171,27 @@ func (c *Client) Introspect(ctx context.Context, name, raw string, digest [32]by
 	}
 	c.mu.Unlock()
 	c.lookedUp(s.label(), false)
+	return f.wait(ctx)
+}
+
+func (f *flight) wait(ctx context.Context) (claims *token.Claims, err error) {
+	if ended := spans.Waiting(ctx, "introspection"); ended != nil {
+		defer func() { ended(unanswered(err)) }()
+	}
 	select {
 	case <-f.done:
 		return f.claims, f.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// unanswered is err, but for an answer that the token is no good.
+func unanswered(err error) error {
+	if _, refused := errors.AsType[*token.Error](err); refused {
+		return nil
+	}
+	return err
 }
 
 func (c *Client) lookedUp(issuer string, hit bool) {

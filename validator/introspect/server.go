@@ -107,7 +107,7 @@ func newServer(o Server, onPause func(issuer string)) *server {
 		Certificate: o.Certificate, KeepAlive: true, Bearer: o.Bearer, BearerHome: o.Endpoint,
 	})
 	s.post = s.client.Post
-	s.found = fetch.New(s.discover, fetch.Limits{Timeout: o.Timeout, DefaultFresh: time.Hour, MaxStale: 24 * time.Hour})
+	s.found = fetch.New(s.discover, fetch.Limits{Name: "metadata", Timeout: o.Timeout, DefaultFresh: time.Hour, MaxStale: 24 * time.Hour})
 	return s
 }
 

@@ -203,7 +203,7 @@ func (l *Lists) add(s *shelf, uri string) (*entry, error) {
 	e := &entry{uri: uri}
 	e.used.Store(time.Now().UnixNano())
 	e.current = fetch.New(func(ctx context.Context) (*held, time.Duration, error) { return l.load(ctx, s, e) }, fetch.Limits{
-		Timeout: loadTimeout, MinGap: time.Second,
+		Name: "status list", Timeout: loadTimeout, MinGap: time.Second,
 		OnLoad: func(took time.Duration, err error) { l.loaded(s, took, err) },
 	})
 	var ctx context.Context
