@@ -18,8 +18,10 @@ import (
 // How many keys of issuers and of clients are counted and may have a table: 1 MB
 // and 16 MB when all of them do.
 const (
-	issuerTables = 32
-	clientTables = 1000
+	issuerTables  = 32
+	clientTables  = 1000
+	ofIssuerTable = 34 << 10 // octets, with the count of uses
+	ofClientTable = 17 << 10
 )
 
 // How often the standard library is asked as well: for the first signatures that
@@ -69,6 +71,22 @@ func NewTables(onMismatch func(alg string)) *Tables {
 // Use turns t on or off. Once a verdict was wrong, it stays off.
 func (t *Tables) Use(on bool) { t.on.Store(on && !neverTables && !fips140.Enabled()) }
 
+// TablesMemory is how many octets Tables take at most when they are wanted: none
+// where FIPS 140-3 is on.
+func TablesMemory(wanted bool) int64 {
+	if !wanted || neverTables || fips140.Enabled() {
+		return 0
+	}
+	return issuerTables*ofIssuerTable + clientTables*ofClientTable
+}
+
+// Bound has t take so many octets at most. Tables of issuers' keys, and those of
+// sixteen clients, it may always have.
+func (t *Tables) Bound(octets int64) {
+	room := (octets - issuerTables*ofIssuerTable) / ofClientTable
+	t.clients.Resize(int(max(16, min(clientTables, room))))
+}
+
 // InUse reports whether t is on.
 func (t *Tables) InUse() bool { return t.on.Load() && !t.wrong.Load() }
 
@@ -97,10 +115,12 @@ func (t *Tables) verify(k *Key, a *algorithm, signed string, signature []byte) b
 	if !k.verify(a, signed, signature) {
 		return false
 	}
-	u.count.Add(1)
 	if !known {
-		t.of(k).Add(k.thumbprint, u) // of two at once, one counts for nothing
+		if other, found, _ := t.of(k).PeekOrAdd(k.thumbprint, u); found {
+			u = other // of two at once; the table of the other must stay
+		}
 	}
+	u.count.Add(1)
 	return true
 }
 
