@@ -15,7 +15,7 @@ import (
 const identifier = "https://rs.example.com"
 
 func TestGate(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	program, err := process.Build(ctx, t.TempDir())
 	if err != nil {
