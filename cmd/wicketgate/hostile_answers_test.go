@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // answerThreatRows are about what comes back from behind the gate.
@@ -99,6 +100,45 @@ func TestAnsweredClientIsNotWaitedFor(t *testing.T) {
 	list := w.all(t, w.open("POST", "/any/x", "Content-Length: 100")+"a part")
 	if len(list) != 1 || list[0].StatusCode != 403 || list[0].body != "no" {
 		t.Errorf("answered %v", list)
+	}
+}
+
+// A client that sends no more than fits, and reads, has the early answer to its
+// end: octets that nobody has read would have the system reset the connection,
+// and take away what is on its way.
+func TestEarlyAnswerIsNotReset(t *testing.T) {
+	w := newWire(t, nil)
+	w.behind.mu.Lock()
+	w.behind.early = true
+	w.behind.mu.Unlock()
+	octets := strings.Repeat("a", 1<<16)
+	for name, row := range map[string]struct {
+		lines []string
+		part  string
+	}{
+		"length":       {[]string{"Content-Length: 100000000"}, octets},
+		"length, last": {[]string{"Content-Length: 100000000", "Connection: close"}, octets},
+		"chunks":       {[]string{"Transfer-Encoding: chunked"}, "10000\r\n" + octets + "\r\n"},
+		"chunks, last": {[]string{"Transfer-Encoding: chunked", "Connection: close"}, "10000\r\n" + octets + "\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			full := make(chan struct{})
+			w.behind.setAnswer(func(*http.Request) (string, bool) {
+				<-full
+				return "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig", true
+			})
+			conn := w.dial(t)
+			_, err := io.WriteString(conn, w.open("POST", "/any/x", row.lines...))
+			for err == nil {
+				_ = conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+				_, err = io.WriteString(conn, row.part)
+			}
+			close(full)
+			answer, err := io.ReadAll(conn)
+			if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413 ") || !strings.HasSuffix(string(answer), "\r\n\r\nbig") {
+				t.Errorf("answered %q, and then %v", answer, err)
+			}
+		})
 	}
 }
 
