@@ -114,12 +114,15 @@ func (c *checker) signalsAddress(at string) {
 	for i, r := range c.Resources {
 		others[fmt.Sprintf("resources[%d].listen", i)] = r.Listen
 	}
+	for _, d := range c.Doors() {
+		others[d.Key+".listen"] = d.Listen
+	}
 	for path, text := range others {
 		if path == "listen" && !slices.ContainsFunc(c.Resources, func(r Resource) bool { return r.Listen == c.Listen }) {
 			continue // nothing listens there
 		}
 		if l.overlaps(listenerOf(text)) {
-			c.bad(at+".listen", "is an address of traffic or of admin too", "give it another port")
+			c.bad(at+".listen", "is an address of another listener too", "give it another port")
 			return
 		}
 	}

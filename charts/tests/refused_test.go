@@ -27,6 +27,7 @@ func TestRefused(t *testing.T) {
 		{"only loopback of IPv6", `config: {listen: "[::1]:8420"}`, `write ":8420"`},
 		{"a door that nobody finds", `config: {ext_authz: {listen: ":8440", peers: [10.0.0.0/8]}}`, `ext_authz.listen is ":8440", but the Service does not have that port: add {name: NAME, port: 8440}`},
 		{"another door", `config: {forward_auth: {listen: "0.0.0.0:8450", peers: [10.0.0.0/8]}}`, `forward_auth.listen is "0.0.0.0:8450"`},
+		{"a receiver that nobody finds", `config: {revocation: {signals: {listen: ":8460"}}}`, `revocation.signals.listen is ":8460", but the Service does not have that port`},
 		{"a resource that nobody finds", `config: {resources: [{identifier: "https://a.example", upstream: "http://a", listen: ":8430"}]}`, `resources[0].listen is ":8430"`},
 		{"a port twice", `ports: {extra: [{name: a, port: 8421}]}`, "have a port or a name twice"},
 		{"a name twice", `ports: {extra: [{name: a, port: 8431}, {name: a, port: 8432}]}`, "have a port or a name twice"},
@@ -96,7 +97,7 @@ func TestOnlyInjectorHasNoGate(t *testing.T) {
 		"ingress.enabled": `ingress: {enabled: true, hosts: [{host: a.example}]}`, "httpRoute.enabled": `httpRoute: {enabled: true, parentRefs: [{name: a}]}`,
 		"networkPolicy.enabled": `networkPolicy: {enabled: true}`, "metrics.serviceMonitor.enabled": `metrics: {serviceMonitor: {enabled: true}}`,
 		"metrics.podMonitor.enabled": `metrics: {podMonitor: {enabled: true}}`, "ports.extra": `ports: {extra: [{name: a, port: 8440}]}`,
-		"secrets": `secrets: [{name: a, existingSecret: b, key: c}]`, "extraEnv": `extraEnv: [{name: A, value: b}]`, "extraArgs": `extraArgs: [--a]`,
+		"secrets": `secrets: [{name: a, existingSecret: b, key: c}]`, "extraEnv": `extraEnv: [{name: A, value: b}]`,
 		"podLabels": `podLabels: {a: b}`, "extraVolumes": `extraVolumes: [{name: a, emptyDir: {}}]`,
 	} {
 		t.Run(path, func(t *testing.T) {

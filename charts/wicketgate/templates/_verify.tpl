@@ -38,6 +38,9 @@
 {{- include "wicketgate.verifyListed" (list $ (printf "%s.listen" $key) .listen) }}
 {{- end }}
 {{- end }}
+{{- with dig "revocation" "signals" "listen" nil $v.config }}
+{{- include "wicketgate.verifyListed" (list $ "revocation.signals.listen" .) }}
+{{- end }}
 {{- range $i, $resource := $v.config.resources }}
 {{- include "wicketgate.verifyListed" (list $ (printf "resources[%d].listen" $i) $resource.listen) }}
 {{- end }}
@@ -89,7 +92,7 @@ injector: {namespaceSelector: {}, configMap: ""}
 {{- range $path := list
   "ingress.enabled" "httpRoute.enabled" "networkPolicy.enabled" "metrics.podMonitor.enabled" "metrics.serviceMonitor.enabled"
   "secrets" "tls.existingSecret" "ports.extra" "podAnnotations" "podLabels" "nodeSelector" "tolerations" "affinity" "priorityClassName"
-  "extraEnv" "extraEnvFrom" "extraArgs" "extraVolumes" "extraVolumeMounts" "extraContainers" "extraInitContainers" }}
+  "extraEnv" "extraEnvFrom" "extraVolumes" "extraVolumeMounts" "extraContainers" "extraInitContainers" }}
 {{- $value := $.Values }}
 {{- range splitList "." $path }}{{ $value = get $value . }}{{ end }}
 {{- if $value }}
