@@ -102,10 +102,11 @@ func hideConnectionChallenges(resp *http.Response, ex *exchange) {
 // dropConnectionProof keeps a client from passing such a check unasked.
 func dropConnectionProof(h http.Header) {
 	for _, line := range h["Authorization"] {
-		scheme, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
-		if provesConnection(scheme) {
-			delete(h, "Authorization")
-			return
+		for piece := range strings.SplitSeq(line, ",") {
+			if scheme, begins := challengeScheme(strings.Trim(piece, " \t")); begins && provesConnection(scheme) {
+				delete(h, "Authorization")
+				return
+			}
 		}
 	}
 }

@@ -74,7 +74,8 @@ const headerAuthorization = "Authorization"
 func (f *Forward) Ours(names ...string) {
 	for _, name := range names {
 		if name != "" {
-			f.ours[NormalName(name)] = true
+			var buffer [longName]byte
+			f.ours[string(normalName(&buffer, name))] = true // as classify looks them up
 		}
 	}
 }

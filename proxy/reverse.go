@@ -137,7 +137,7 @@ func (v *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A request framed by Transfer-Encoding may be followed by what another
 	// reader takes for its rest (RFC 9112 section 6.1). In HTTP/1.0 net/http
 	// does not even tell whether it was.
-	rec.last = r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
+	rec.last = r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0) || w.Header()["Connection"] != nil // said while draining
 	leave := v.options.Switch.admit(ex.bounds().InFlight)
 	if leave == nil {
 		ex.shed(rec)
@@ -403,6 +403,9 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) WriteHeader(status int) {
 	hideCertificate(r.Header())
 	if status < 200 {
+		if !r.request.ProtoAtLeast(1, 1) { // which has none (RFC 9110 section 15.2): it would be taken for the answer
+			return
+		}
 		if r.interim++; r.interim > informational || status == http.StatusContinue && r.request.Header["Expect"] == nil {
 			return
 		}

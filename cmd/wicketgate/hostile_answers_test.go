@@ -69,6 +69,21 @@ func threatH22(t *testing.T) {
 	}
 }
 
+// Answers before the answer are not for HTTP/1.0, and leave what the final one
+// says while draining.
+func TestHintsAtTheEdges(t *testing.T) {
+	w := newWire(t, nil)
+	w.behind.says("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+rawOK, false)
+	old := strings.Replace(w.open("GET", "/any/x"), "HTTP/1.1", "HTTP/1.0", 1)
+	if answer := w.raw(old); !strings.HasPrefix(answer, "HTTP/1.0 200 OK\r\n") || strings.Contains(answer, "103") {
+		t.Errorf("over HTTP/1.0 the client saw %q", answer)
+	}
+	w.gateway.servers.quiet()
+	if answer := w.raw(w.open("GET", "/any/x")); !strings.HasPrefix(answer, "HTTP/1.1 103 ") || strings.Count(answer, "Connection: close\r\n") < 1 || !strings.HasSuffix(answer, "\r\n\r\nok") {
+		t.Errorf("while draining the client saw %q", answer)
+	}
+}
+
 // threatH23 needs no clean end on either protocol.
 func threatH23(t *testing.T) {
 	w := newWire(t, nil)

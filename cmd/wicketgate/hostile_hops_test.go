@@ -189,7 +189,7 @@ func threatH106(t *testing.T) {
 		}
 	}
 	w.behind.setAnswer(nil)
-	for sent, passes := range map[string]bool{"NTLM TlRMTVNTUAAB": false, "negotiate YII=": false, "Negotiate  YII=": false, "Basic eDp5": true, "Negotiated x": true} {
+	for sent, passes := range map[string]bool{"NTLM TlRMTVNTUAAB": false, "NTLM\tTlRMTVNTUAAB": false, "Basic eDp5, NTLM TlRM": false, `Digest ntlm=a, b="c"`: true, "negotiate YII=": false, "Negotiate  YII=": false, "Basic eDp5": true, "Negotiated x": true} {
 		w.do("GET", "/open/x", "Authorization", sent)
 		if _, seen, _ := w.behind.last(); (seen["Authorization"] != nil) != passes {
 			t.Errorf("of %q the upstream saw %q", sent, seen["Authorization"])

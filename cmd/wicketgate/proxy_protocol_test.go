@@ -66,6 +66,16 @@ func TestProxyProtocol(t *testing.T) {
 	})
 }
 
+// TestSilentConnectionsHoldNobodyUp: balancers open connections ahead of what
+// they have to say, and check by them whether anybody listens.
+func TestSilentConnectionsHoldNobodyUp(t *testing.T) {
+	w := newWire(t, balanced())
+	w.dial(t)
+	if answer := w.raw(announced + w.open("GET", "/any/x", "Connection: close")); !strings.HasPrefix(answer, "HTTP/1.1 200 ") {
+		t.Errorf("answered %q", answer)
+	}
+}
+
 // TestProxyProtocolFromStrangers: who is not trusted cannot connect at all, and
 // a reload changes who is.
 func TestProxyProtocolFromStrangers(t *testing.T) {

@@ -66,11 +66,13 @@ type listener struct {
 	known   func(netip.Addr) bool // nil where everybody is
 }
 
-func (l *listener) knows(a net.Addr) bool {
+// knows asks for the address only where it matters: behind PROXY protocol, that
+// waits for what the client's side has to say first, and so would all others.
+func (l *listener) knows(accepted net.Conn) bool {
 	if l.known == nil {
 		return true
 	}
-	tcp, ok := a.(*net.TCPAddr)
+	tcp, ok := accepted.RemoteAddr().(*net.TCPAddr)
 	return ok && l.known(tcp.AddrPort().Addr().Unmap())
 }
 
@@ -83,7 +85,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		known := l.knows(accepted.RemoteAddr())
+		known := l.knows(accepted)
 		c, full := l.admit(accepted, known)
 		if full && known && l.of.evict(0) {
 			c, full = l.admit(accepted, known)

@@ -80,12 +80,17 @@ func (p *Places) Enter(ctx context.Context) error {
 	p.mu.Lock()
 	b := p.bounds.Load()
 	for {
-		if p.take() { // it became free just now
-			p.mu.Unlock()
-			return nil
-		}
+		// What to do hangs on one look at the state: between two, who leaves would see
+		// nobody wait and wake nobody, and we would wait for a place that is free.
 		was := p.state.Load()
-		if int(was/oneWaiting) >= b.Queue {
+		switch {
+		case was < oneWaiting && p.free(was):
+			if p.state.CompareAndSwap(was, was+1) {
+				p.mu.Unlock()
+				return nil
+			}
+			continue
+		case int(was/oneWaiting) >= b.Queue:
 			p.mu.Unlock()
 			p.hooks.Refused(ErrFull)
 			return ErrFull

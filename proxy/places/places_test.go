@@ -94,6 +94,24 @@ func TestOnlySoLong(t *testing.T) {
 	})
 }
 
+// Nobody waits for a place that is free already, whatever comes between.
+func TestNobodyIsOverlooked(t *testing.T) {
+	p := New(Bounds{Most: 1, Queue: 4, Wait: 20 * time.Second}, Hooks{})
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for range 1_000_000 {
+				if err := p.Enter(t.Context()); err != nil {
+					t.Errorf("a free place: %v", err)
+					return
+				}
+				p.Leave()
+			}
+		})
+	}
+	all.Wait()
+}
+
 var errGone = errors.New("gone")
 
 // A place that becomes free is nobody's who has left.
