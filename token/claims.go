@@ -146,9 +146,6 @@ func NumericDate(v Value) (date time.Time, ok bool) {
 // over a method nobody here can check would turn a bound token into a bearer
 // token; unknown members beside a known one are no harm.
 func readConfirmation(v Value) (c Confirmation, ok bool) {
-	if len(v) == 0 || v[0] != '{' {
-		return c, false
-	}
 	c.Present = true
 	for _, m := range [...]struct {
 		name string

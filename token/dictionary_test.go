@@ -127,6 +127,13 @@ func TestPackedClaims(t *testing.T) {
 	}
 }
 
+// Of what an issuer told there is no object to pack.
+func TestToldClaimsAreNotPacked(t *testing.T) {
+	if _, ok := (&Claims{Issuer: "i"}).Packed(); ok {
+		t.Error("packed")
+	}
+}
+
 type anySignature struct{}
 
 func (anySignature) Verify(string, string, []byte) error { return nil }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -100,5 +101,32 @@ func TestHeadsBeginAnew(t *testing.T) {
 	kept := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","kid":"-1"}`))
 	if heads.Len() != 1 || (*heads.known.Load())[kept] == nil {
 		t.Errorf("%d are remembered, want the last one", heads.Len())
+	}
+}
+
+// What a long part costs in memory is what it holds, once; one that begins beyond
+// bounds costs a piece of it.
+func TestLongPartsInMemory(t *testing.T) {
+	fill := strings.Repeat("x", 11<<10)
+	for name, c := range map[string]struct {
+		payload string
+		octets  uint64
+	}{
+		"good":      {`{"a":"` + fill + `"}`, 16 << 10},
+		"no object": {`["` + fill + `"]`, 4 << 10},
+		"twice":     {`{"a":1,"a":1,"b":"` + fill + `"}`, 4 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := compact(`{"alg":"ES256"}`, c.payload)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range 100 {
+				_, _ = ParseJWT(raw, MaxLength)
+			}
+			runtime.ReadMemStats(&after)
+			if n := (after.TotalAlloc - before.TotalAlloc) / 100; n > c.octets {
+				t.Errorf("%d octets were allocated for %d, want %d at most", n, len(c.payload), c.octets)
+			}
+		})
 	}
 }

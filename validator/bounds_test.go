@@ -359,3 +359,41 @@ func TestVerifiedOnce(t *testing.T) {
 		})
 	}
 }
+
+// A token that is refused for what it claims is remembered with its key, and no
+// longer than that is the issuer's.
+func TestRefusedClaimsDieWithTheirKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBounded(t, Options{})
+		other := b.mint(devissuer.Token{Claims: map[string]any{"jti": nil}})
+		b.costs("the first time", other, token.ReasonClaim, 1)
+		b.costs("again", other, token.ReasonClaim, 0)
+		b.validator.Forget()
+		b.costs("all forgotten", other, token.ReasonClaim, 1)
+		good := b.mint(devissuer.Token{})
+		b.costs("a good one", good, "", 1)
+		if _, err := b.issuer.Rotate("ES256"); err != nil {
+			t.Fatal(err)
+		}
+		b.publish()
+		time.Sleep(time.Minute)
+		b.costs("of the new key", b.mint(devissuer.Token{}), "", 1)
+		held := b.validator.Remembered()
+		b.costs("of the old key", good, token.ReasonUnknownKey, 0)
+		if n := b.validator.Remembered(); n != held-1 {
+			t.Errorf("%d are remembered, want %d: room is taken for what can never be good again", n, held-1)
+		}
+		b.costs("of the old key, refused before", other, token.ReasonUnknownKey, 0)
+	})
+}
+
+// A signature that no key can have made costs nobody's budget: it is not checked.
+func TestSignaturesOfNoLengthCostNothing(t *testing.T) {
+	b := newBounded(t, Options{})
+	raw := b.mint(devissuer.Token{})
+	short := raw[:strings.LastIndexByte(raw, '.')+1] + "AAAA"
+	for range 50 {
+		b.costs("four letters", short, token.ReasonSignature, 0)
+	}
+	b.costs("the good one from there", raw, "", 1)
+}

@@ -2,6 +2,8 @@ package validator
 
 import (
 	"encoding/base64"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/wicketgate/wicketgate/token"
@@ -34,6 +36,17 @@ func TestDemands(t *testing.T) {
 	} {
 		if got := compileDemands(map[string][]string{c.path: c.values})[0].holds(claims); got != c.want {
 			t.Errorf("%s in %q: %t", c.path, c.values, got)
+		}
+	}
+}
+
+// What is asked is asked in one order, whatever that of a map is: a refusal names
+// the first.
+func TestDemandsAreInOrder(t *testing.T) {
+	for range 20 {
+		demands := compileDemands(map[string][]string{"e": nil, "b": {"1"}, "d": nil, "a": {"1"}, "c": nil})
+		if !slices.IsSortedFunc(demands, func(a, b demand) int { return strings.Compare(a.path, b.path) }) {
+			t.Fatalf("asked in the order %v", demands)
 		}
 	}
 }

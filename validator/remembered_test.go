@@ -82,3 +82,18 @@ func TestWhatIsNoJWTIsNotLookedFor(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Vouching looks past what refuses a token early, and past what else is wrong with
+// it, at the signature.
+func TestVouchingForWhatIsWrongTwice(t *testing.T) {
+	b := newBounded(t, Options{Vouch: true})
+	for name, claims := range map[string]map[string]any{
+		"expired":                 {"exp": 1, "iat": time.Now().Unix() - 60},
+		"expired, and no subject": {"exp": 1, "iat": time.Now().Unix() - 60, "sub": 5},
+	} {
+		_, err := b.r.Validate(t.Context(), token.Credential{Scheme: token.Bearer, Raw: b.mint(devissuer.Token{Claims: claims}), Sender: sender("192.0.2.1")})
+		if token.Voucher(err) != "as" {
+			t.Errorf("%s: vouched for by %q: %v", name, token.Voucher(err), err)
+		}
+	}
+}

@@ -397,10 +397,10 @@ func isTarget(uri string, cred token.Credential) bool {
 }
 
 // isSpelledOut reports whether uri is the target octet for octet, as it nearly
-// always is: then there is nothing to normalise.
+// always is: what is equal needs no normalising (RFC 3986 section 6.2.1).
 func isSpelledOut(uri string, cred token.Credential) bool {
 	for _, origin := range cred.Origins {
-		if path, under := strings.CutPrefix(uri, origin); under && path == cred.Path && isPlainPath(path) {
+		if path, under := strings.CutPrefix(uri, origin); under && path == cred.Path {
 			return true
 		}
 	}

@@ -486,3 +486,13 @@ func BenchmarkNonce(b *testing.B) {
 		}
 	}
 }
+
+// Replicas of two versions share a secret while one takes the place of the other:
+// the nonces it makes must be these.
+func TestNonceIsTheSameInEveryVersion(t *testing.T) {
+	n := NewNonces()
+	n.Use([]byte("a secret that is long enough to be one"), 5*time.Minute)
+	if got, want := n.At(time.Unix(1_800_000_000, 0)), "T-URMppKfgIeytJCPgEqlbMTTcevkJpg"; got != want {
+		t.Errorf("the nonce is %q, want %q", got, want)
+	}
+}

@@ -114,13 +114,6 @@ func normalPath(path string) (string, bool) {
 	return removeDotSegments(decoded), true
 }
 
-// isPlainPath reports whether a path is in normal form for certain: it has nothing
-// that could be written in two ways.
-func isPlainPath(path string) bool {
-	normal, ok := normalPath(path)
-	return ok && strings.HasPrefix(path, "/") && !strings.ContainsAny(path, "%?#") && normal == path
-}
-
 const upperHex = "0123456789ABCDEF"
 
 func decodeUnreserved(path string) (string, bool) {
