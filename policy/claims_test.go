@@ -2,8 +2,10 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -146,6 +148,43 @@ func TestTokenAge(t *testing.T) {
 	} {
 		if got := answerOf(r.Authorize(&Request{}, callerWith(t, payload), t0)); got != want {
 			t.Errorf("%s: %q, want %q", payload, got, want)
+		}
+	}
+}
+
+// What is no text is never the empty text.
+func TestEmptyValues(t *testing.T) {
+	q := &ClaimRule{AnyOf: []string{""}}
+	for value, want := range map[token.Value]bool{`""`: true, `"a"`: false, `{}`: false, `null`: false, `{"a":""}`: false, `[""]`: true, `[{}]`: false, `[]`: false} {
+		if got := q.holds(value, true); got != want {
+			t.Errorf("%s: %t, want %t", value, got, want)
+		}
+	}
+}
+
+// Rules are asked in one order, whatever that of a map is: a refusal names the
+// first.
+func TestRulesAreInOrder(t *testing.T) {
+	for range 20 {
+		rules := compileRules(map[string]ClaimRule{"e": {}, "b": {}, "d": {}, "a": {}, "c": {}})
+		if !slices.IsSortedFunc(rules, func(a, b rule) int { return strings.Compare(a.path, b.path) }) {
+			t.Fatalf("asked in the order %v", rules)
+		}
+	}
+}
+
+// A finding is of one requirement, whatever the others say.
+func TestFindings(t *testing.T) {
+	r := compile(t, Options{Path: "/**", All: []string{"a"}, Any: []string{"b", "c"}}).Route("GET", "", "/x")
+	for scope, want := range map[string]string{"a b": "", "b": "a", "a": "any", "x": "a any"} {
+		var lacks []string
+		for _, f := range r.Findings(&Request{Path: "/x"}, &token.Principal{Claims: &token.Claims{}, Scope: token.ParseScopes(scope)}, time.Now()) {
+			if f.Refusal != nil {
+				lacks = append(lacks, f.Part)
+			}
+		}
+		if got := strings.Join(lacks, " "); got != want {
+			t.Errorf("scope %q lacks %q, want %q", scope, got, want)
 		}
 	}
 }

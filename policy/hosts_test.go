@@ -85,7 +85,13 @@ func TestRouteByHost(t *testing.T) {
 	if reads.SameRoutes("a.example.com", "b.example.com") || !reads.SameRoutes("a.example.com", "a.example.com") {
 		t.Error("an expression looks at the host, and another may be told to the upstream")
 	}
+	if blind := compile(t, Options{Path: "/**", When: "claims.sub != ''"}); !blind.SameRoutes("a.example.com", "b.example.com") {
+		t.Error("an expression that looks at no host keeps two apart")
+	}
 	only := compile(t, options[2])
+	if name := options[2].Hosts[0]; only.SameRoutes(name, "none.example.net") || only.SameRoutes("none.example.net", name) {
+		t.Error("a host without routes has those of another")
+	}
 	if only.Governs("other.example.com", "/orders/1") || only.Route("GET", "", "/orders/1").Matched() {
 		t.Error("a route is for a host that it does not name")
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,16 @@ func TestCaseInsensitive(t *testing.T) {
 	doubts := s.Doubts()
 	if len(doubts) != 1 || doubts[0].Index != 4 || !strings.Contains(doubts[0].Message, "routes[3]") {
 		t.Errorf("doubts: %v", doubts)
+	}
+	// What has no letters of its own has no other spellings, whatever its segments are called.
+	wide := compile(t, Options{Path: "/Menu", CaseInsensitive: true}, Options{Path: "/{id}"}, Options{Path: "/{id}/{Part}"}, Options{Path: "/**"}, Options{Path: "/2024/**"})
+	same := compile(t, Options{Path: "/x", CaseInsensitive: true}, Options{Path: "/menu/**"}, Options{Path: "/menu/{id}/a"}, Options{Path: "/menu/2024"})
+	if more := slices.Concat(wide.Doubts(), same.Doubts()); len(more) != 1 || more[0].Index != 2 {
+		t.Errorf("doubts, want one about the last a of routes[2]: %v", more)
+	}
+	number := compile(t, Options{Path: "/x", CaseInsensitive: true}, Options{Path: "/menu/**"}, Options{Path: "/menu/{id}"}, Options{Path: "/menu/2024"})
+	if more := number.Doubts(); len(more) != 0 {
+		t.Errorf("doubts about patterns without letters: %v", more)
 	}
 	if more := compile(t, Options{Path: "/**"}, Options{Path: "/api/users"}).Doubts(); len(more) != 0 {
 		t.Errorf("doubts without a route that ignores case: %v", more)
