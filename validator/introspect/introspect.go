@@ -280,7 +280,7 @@ func (c *Client) settle(s *server, f *flight, key [32]byte, told *reply) {
 	delete(c.flights, key)
 }
 
-var errUnknown = errors.New("the issuer is not asked about tokens any more")
+var errUnknown = fmt.Errorf("asking the issuer about tokens: %w", token.ErrNotConfigured)
 
 func fault(wait time.Duration, cause error) *token.Fault {
 	return &token.Fault{Reason: token.ReasonIntrospectionUnavailable, RetryAfter: max(wait, time.Second), Cause: cause}
