@@ -30,6 +30,11 @@ const (
 	DefaultMaxAge = 60 * time.Second
 	DefaultFuture = 30 * time.Second
 
+	// firstSecond is how long after Since a proof of that second is good. Dates
+	// have no fractions: it may have been made and used before Since, and whoever
+	// made it after Since sends it at once.
+	firstSecond = 5 * time.Second
+
 	keysCached = 1000 // parsed client keys kept at hand
 )
 
@@ -48,7 +53,8 @@ type Options struct {
 
 	// Since refuses proofs made before it. A store that begins empty with the
 	// process cannot know what was used before; Since is the second in which
-	// it began. Zero for a store that outlives the process. A proof with a nonce
+	// it began, and proofs of that very second are good only while they are new.
+	// Zero for a store that outlives the process. A proof with a nonce
 	// that only this process can have given out was not used before it.
 	Since time.Time
 
@@ -324,11 +330,17 @@ func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]
 	if !ok {
 		return said, refuse(token.ReasonDPoPTime)
 	}
-	if issued.Before(v.options.Since) && !said.nonce.own || v.options.Horizon.hides(jkt, issued) {
+	if v.predates(issued, now) && !said.nonce.own || v.options.Horizon.hides(jkt, issued) {
 		return said, tooEarly(cred)
 	}
 	said.id, said.issued = id, issued
 	return said, nil
+}
+
+// predates tells of a proof that it may have been used before the store began.
+func (v *Verifier) predates(issued, now time.Time) bool {
+	since := v.options.Since
+	return issued.Before(since) || issued.Before(since.Add(time.Second)) && now.Sub(since) > firstSecond
 }
 
 // tooEarly refuses a proof that may have been used before anybody remembered
