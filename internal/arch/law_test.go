@@ -194,6 +194,7 @@ var wicketgate = law{
 		"jwks/repeated":        {400, "all that the tables may come to, or they are not worth it (docs/decisions/0035)"},
 		"policy/expr":          {1160, "a value of the language for each thing that a claim can be, decoded when it is asked for, and all that is refused before an expression runs"},
 		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
+		"validator/dpop":       {960, "the checks of a proof in the order of their cost, nonces, and the two times when a store has forgotten: after a start, and after the wall clock was set back"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
 		"internal/imports":     {4500, "five formats, each with its own way to say who may do what, and what makes one rule for each request of them"},

@@ -59,7 +59,8 @@ type Options struct {
 	Since time.Time
 
 	// Horizon refuses proofs that may have been forgotten because the wall clock
-	// was set back; nil for none. It outlives a Verifier.
+	// was set back, from the first reading of it that tells; nil for none. It
+	// outlives a Verifier.
 	Horizon *Horizon
 
 	// Nonces is where the nonces of credentials that need one come from; nil for
@@ -160,6 +161,7 @@ func (v *Verifier) Confirm(ctx context.Context, cred token.Credential, digest [3
 }
 
 func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) (next string, err error) {
+	set := v.options.Horizon.look(now)
 	proof, key, err := v.read(cred.Proofs, cred.Trace)
 	if err != nil {
 		return "", err
@@ -189,7 +191,7 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 		return "", refuse(token.ReasonDPoPReplay)
 	}
 	v.used.add(cred.Proofs[0])
-	v.options.Horizon.took(jkt, said.issued)
+	v.options.Horizon.took(jkt, said.issued, set)
 	if v.options.OnSkew != nil {
 		v.options.OnSkew(said.issued.Sub(now))
 	}
