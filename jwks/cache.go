@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -177,7 +178,7 @@ func (c *Cache) writing() (end func()) {
 func (c *Cache) Keys(ctx context.Context, issuer, kid, alg string, issuedAt time.Time) ([]*Key, error) {
 	e := c.entries.Load().byName[issuer]
 	if e == nil {
-		return nil, unavailable(retryAfter, errors.New("no such issuer is configured"))
+		return nil, unavailable(retryAfter, fmt.Errorf("the issuer: %w", token.ErrNotConfigured))
 	}
 	began := time.Now()
 	set, err := e.current.Get(ctx)

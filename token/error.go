@@ -1,6 +1,9 @@
 package token
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // A Code is an error code as it goes on the wire. A Code is itself an error,
 // so errors.Is(err, token.InvalidToken) asks about a whole chain.
@@ -352,3 +355,7 @@ func (f *Fault) Error() string {
 
 // Unwrap returns the cause.
 func (f *Fault) Unwrap() error { return f.Cause }
+
+// ErrNotConfigured is the cause of a Fault that no waiting mends: who would tell
+// was taken out of the configuration.
+var ErrNotConfigured = errors.New("not configured any more")

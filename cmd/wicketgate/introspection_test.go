@@ -144,6 +144,22 @@ func (a *introspecting) count(series string) string {
 	return ""
 }
 
+// A reload that has answers remembered for less time is for those remembered
+// before it too.
+func TestAnswersByNewSettings(t *testing.T) {
+	a := newAsking(t, "cache: 1m, grace: 5m")
+	revoked, away := a.answering(nil), a.answering(nil)
+	a.passes(t, revoked)
+	a.passes(t, away)
+	a.a.Say(revoked, []byte(`{"active":false}`))
+	a.passes(t, revoked) // for a minute
+	a.rewrite("cache: 1m, grace: 5m", "cache: 0s, grace: 0s")
+	a.reloadedAs(true)
+	a.refuses(t, token.ReasonInactive, map[string]string{"revoked": revoked})
+	a.a.Fail(devissuer.Fault{Path: "/introspect", Status: http.StatusInternalServerError})
+	a.undecided(t, away)
+}
+
 // explainText is what explain says of a bearer token.
 func explainText(t *testing.T, path, raw string) string {
 	t.Helper()

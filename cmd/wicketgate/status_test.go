@@ -9,12 +9,15 @@ import (
 )
 
 // asked makes the issuer of a listing answer about tokens too.
-func asked(t *testing.T, mode string) *listing {
+func asked(t *testing.T, mode string, edits ...func(string) string) *listing {
 	t.Helper()
 	o := devissuer.Options{Clients: []devissuer.Client{{ID: "gate", Secret: gateSecret}}}
 	secret := &introspecting{dir: t.TempDir()}
 	secret.write("secret", gateSecret)
 	return newListingOf(t, o, "", func(text string) string {
+		for _, edit := range edits {
+			text = edit(text)
+		}
 		return instead(t, text, "{name: a, ", `{name: a, introspection: {client_id: gate, mode: `+mode+`, cache: 0s, client_secret_file: "`+secret.dir+`/secret"}, `)
 	})
 }

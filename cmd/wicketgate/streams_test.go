@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
 // newStreams is a fixture in front of a gRPC upstream of HTTP/2, whose tokens
@@ -120,6 +123,50 @@ func TestStreamsEndWhenTheirTokenIsRevoked(t *testing.T) {
 	other.end(t)
 	d.wantEnded(t, "grpc", "revoked", 1)
 	d.wantEnded(t, "sse", "revoked", 1)
+}
+
+// A reload that takes the issuer of a token out ends what was opened with it, by
+// whatever way the token was judged. That of another issuer goes on.
+func TestStreamsEndWithTheirIssuer(t *testing.T) {
+	for name, raw := range map[string]func(*listing) string{
+		"by its keys": func(l *listing) string { return l.AT(nil) },
+		"by its word": func(l *listing) string { return l.opaque(changes{"exp": nil}) },
+		"by its list": func(l *listing) string { return l.AT(l.at(0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := asked(t, "opaque", withWebSocket("timeouts: {stream_check: 100ms}\n"))
+			l.upstream.setAnswer(events)
+			ended, stays := l.listen(t, "/any/events", raw(l)), l.listen(t, "/any/events", l.mint(l.b, devissuer.Token{}))
+			wsUpstream(l.fixture)
+			ws := l.shake(t, "/ws/1", "Authorization", "Bearer "+raw(l))
+			ws.echo(t, "hello")
+			l.withoutIssuer()
+			wantCleanEnd(t, ended)
+			ws.wantClose(t, 1008)
+			l.wantEnded(t, "sse", "revoked", 1)
+			l.wantEnded(t, "websocket", "revoked", 1)
+			if got := l.series(`streams{kind="sse"}`); got != "1" {
+				t.Errorf("%s streams are left, want that of the other issuer", got)
+			}
+			_ = stays.Close()
+		})
+	}
+}
+
+// withoutIssuer takes A out of the configuration.
+func (l *listing) withoutIssuer() {
+	l.t.Helper()
+	text, err := os.ReadFile(l.gateway.path)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "  - {name: a, ") {
+			kept.WriteString(line)
+		}
+	}
+	l.reloaded(kept.String())
 }
 
 // wantTrailers reads to the end, and wants the gate's status there.

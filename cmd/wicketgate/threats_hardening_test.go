@@ -51,6 +51,39 @@ func hardeningS07(t *testing.T) {
 			}
 		}
 	}
+	t.Run("in paths", hardeningS07InPaths)
+}
+
+// hardeningS07InPaths has clients write into paths what they present, or what looks
+// like it: the line has the rest of the path. That the log has none of it each
+// fixture looks for at its end, and here.
+func hardeningS07InPaths(t *testing.T) {
+	a := newAsking(t, "")
+	key := newClientKey(t, "ES256")
+	good, bound, opaque := a.AT(nil), a.bound(key, nil), a.opaque(nil)
+	proof := a.proof(key, bound, "GET", "/download/x", devissuer.Proof{})
+	for _, secret := range []string{good, opaque, proof, bound, tampered(t, good)} {
+		for _, header := range [][]string{
+			nil, {"Authorization", "Bearer " + secret}, {"Authorization", "DPoP " + secret, "Dpop", proof}, {"Authorization", "Basic " + secret},
+			{"Authorization", "Bearer " + secret, "Authorization", "Bearer " + good},
+		} {
+			if len(header) == 0 && secret == opaque {
+				continue // nothing tells it from a name
+			}
+			for _, path := range []string{"/none/", "/any/", "/read/", "/open/", "/any/%2e/", "/any/x%25/"} {
+				a.do("GET", path+secret, header...)
+				a.do("GET", path+"a."+secret+".b/end", header...)
+				a.do("GET", path+strings.Replace(secret, secret[8:9], fmt.Sprintf("%%%02x", secret[8]), 1), header...)
+			}
+		}
+	}
+	lines := a.log.String()
+	wantConcealed(t, "the log", lines)
+	for _, want := range []string{`"url.path":"/none/{masked}"`, `"url.path":"/any/{masked}/end"`, `"url.path":"/any/%2e/{masked}"`} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("no line has %s", want)
+		}
+	}
 }
 
 // hardeningS08 has clients write what would be lines, fields and commands of a

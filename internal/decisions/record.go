@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/masked"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -90,7 +91,7 @@ func (r *Recorder) request(line *out, listener string, req *http.Request, o *pro
 	if host, ok := proxy.NormalHost(req.Host); ok && len(host) <= maxHost {
 		line.text("host", host)
 	}
-	path, whole := pathOf(req.RequestURI, presentedIn(req.Header))
+	path, whole := pathOf(req.RequestURI, req.Header)
 	line.text("path", path)
 	line.yes("path_cut", !whole)
 	if o.Client.IsValid() {
@@ -110,7 +111,7 @@ func (r *Recorder) headers(line *out, h http.Header) {
 	open := false
 	for _, name := range r.options.Headers {
 		values := h[name]
-		if slices.ContainsFunc(values, func(v string) bool { return len(v) > maxHeader || mayHide(v, "") }) {
+		if slices.ContainsFunc(values, func(v string) bool { return len(v) > maxHeader || masked.MayHide(v) }) {
 			continue
 		}
 		if !open {

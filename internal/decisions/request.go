@@ -3,6 +3,8 @@ package decisions
 import (
 	"net/http"
 	"strings"
+
+	"github.com/wicketgate/wicketgate/internal/masked"
 )
 
 const (
@@ -11,14 +13,6 @@ const (
 	maxMethod = 20      // octets
 	maxHeader = 1 << 10 // octets of the value of a recorded field
 )
-
-// masked stands for a segment that may be a token. No path that is let in holds
-// a brace, so that it stands for nothing else.
-const masked = "{masked}"
-
-// longRun is how many letters and digits in a row, with what base64url and hex
-// have beside them, nobody takes for a word, a UUID or a hash any more.
-const longRun = 65
 
 // methodOf keeps what a client made up out of the line.
 func methodOf(method string) string {
@@ -32,37 +26,14 @@ func methodOf(method string) string {
 	return method
 }
 
-// pathOf is the path of a request target as it was sent, without anything that
-// some reader could take for a query, parameters or a fragment, and without
-// segments that may be tokens, the presented one among them. whole is false
-// where something is missing.
-func pathOf(target, presented string) (path string, whole bool) {
-	path, whole = rawPath(target), true
-	if end := strings.IndexAny(path, "?#;"); end >= 0 {
-		path, whole = path[:end], path[end] == '?'
-	}
-	for i := 0; i+2 < len(path); i++ {
-		if path[i] != '%' {
-			continue
-		}
-		switch strings.ToLower(path[i+1 : i+3]) {
-		case "3f", "23", "3b":
-			path, whole = path[:i], false
-		}
-	}
+// pathOf is the path of a request target as it was sent, less what may be a token.
+// whole is false where something is missing.
+func pathOf(target string, h http.Header) (path string, whole bool) {
+	path, whole = masked.Path(rawPath(target), h)
 	if len(path) > maxPath {
 		path, whole = path[:maxPath], false
 	}
-	if !mayHide(path, presented) {
-		return path, whole
-	}
-	segments := strings.Split(path, "/")
-	for i, segment := range segments {
-		if mayHide(segment, presented) {
-			segments[i], whole = masked, false
-		}
-	}
-	return strings.Join(segments, "/"), whole
+	return path, whole
 }
 
 // rawPath is a request target (RFC 9112 section 3.2) less what stands before its
@@ -79,38 +50,6 @@ func rawPath(target string) string {
 		return rest[at:]
 	}
 	return target
-}
-
-// mayHide tells whether a text holds what may be a token: the one that was
-// presented, what begins as every JWT does, or a run too long for a name.
-func mayHide(text, presented string) bool {
-	if presented != "" && strings.Contains(text, presented) {
-		return true
-	}
-	run := 0
-	for i := range len(text) {
-		if run++; !isRun(text[i]) {
-			run = 0
-		}
-		if run == longRun || run > 12 && text[i+1-run:i+4-run] == "eyJ" {
-			return true
-		}
-	}
-	return false
-}
-
-func isRun(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '~' || c == '+' || c == '='
-}
-
-// presentedIn is the credential in the Authorization field, however it is written.
-func presentedIn(h http.Header) string {
-	lines := h["Authorization"]
-	if len(lines) != 1 {
-		return ""
-	}
-	_, credential, _ := strings.Cut(lines[0], " ")
-	return strings.TrimSpace(credential)
 }
 
 // traceOf is the trace-id of a traceparent field (W3C Trace Context section 3.2),

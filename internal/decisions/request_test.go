@@ -35,7 +35,7 @@ func TestPathOf(t *testing.T) {
 		"/o/123e4567-e89b-12d3-a456-426614174000": {"/o/123e4567-e89b-12d3-a456-426614174000", true},
 		"/" + strings.Repeat("a/", 2000):          {("/" + strings.Repeat("a/", 2000))[:maxPath], false},
 	} {
-		if path, whole := pathOf(target, "presented"); path != want.path || whole != want.whole {
+		if path, whole := pathOf(target, http.Header{"Authorization": {"Bearer presented"}}); path != want.path || whole != want.whole {
 			t.Errorf("%s: %s %v, want %s %v", target, path, whole, want.path, want.whole)
 		}
 	}

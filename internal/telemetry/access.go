@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/wicketgate/wicketgate/internal/masked"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -137,25 +137,12 @@ func methodOf(method string) string {
 	return "other"
 }
 
-// pathOf is the path as it was sent, up to anything some reader could take for
-// the start of a query, parameters or a fragment: those may carry a token.
+// pathOf is the path as it was sent, less what may carry a token or be one.
 func pathOf(r *http.Request) string {
 	if r.URL == nil {
 		return ""
 	}
-	path := r.URL.EscapedPath()
-	if end := strings.IndexAny(path, "?#;"); end >= 0 {
-		path = path[:end]
-	}
-	for i := 0; i+2 < len(path); i++ {
-		if path[i] != '%' {
-			continue
-		}
-		switch strings.ToLower(path[i : i+3]) {
-		case "%3f", "%23", "%3b":
-			return clip(path[:i])
-		}
-	}
+	path, _ := masked.Path(r.URL.EscapedPath(), r.Header)
 	return clip(path)
 }
 

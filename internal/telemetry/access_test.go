@@ -226,13 +226,15 @@ func TestPathInTheLog(t *testing.T) {
 		"/a#token=x":                   "/a",
 		"http://h.example/p?q":         "/p",
 		"*":                            "*",
-		"/" + strings.Repeat("a", 999): "/" + strings.Repeat("a", 255),
+		"/" + strings.Repeat("a", 999): "/{masked}",
+		strings.Repeat("/a", 999):      strings.Repeat("/a", 128),
+		"/a/secret-of-theirs/b":        "/a/{masked}/b",
 	} {
 		u, err := url.ParseRequestURI(target)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := pathOf(&http.Request{URL: u}); got != want {
+		if got := pathOf(&http.Request{URL: u, Header: http.Header{"Authorization": {"Bearer secret-of-theirs"}}}); got != want {
 			t.Errorf("path of %s is %s, want %s", target, got, want)
 		}
 	}

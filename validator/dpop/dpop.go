@@ -30,6 +30,11 @@ const (
 	DefaultMaxAge = 60 * time.Second
 	DefaultFuture = 30 * time.Second
 
+	// firstSecond is how long after Since a proof of that second is good. Dates
+	// have no fractions: it may have been made and used before Since, and whoever
+	// made it after Since sends it at once.
+	firstSecond = 5 * time.Second
+
 	keysCached = 1000 // parsed client keys kept at hand
 )
 
@@ -48,12 +53,14 @@ type Options struct {
 
 	// Since refuses proofs made before it. A store that begins empty with the
 	// process cannot know what was used before; Since is the second in which
-	// it began. Zero for a store that outlives the process. A proof with a nonce
+	// it began, and proofs of that very second are good only while they are new.
+	// Zero for a store that outlives the process. A proof with a nonce
 	// that only this process can have given out was not used before it.
 	Since time.Time
 
 	// Horizon refuses proofs that may have been forgotten because the wall clock
-	// was set back; nil for none. It outlives a Verifier.
+	// was set back, from the first reading of it that tells; nil for none. It
+	// outlives a Verifier.
 	Horizon *Horizon
 
 	// Nonces is where the nonces of credentials that need one come from; nil for
@@ -154,6 +161,7 @@ func (v *Verifier) Confirm(ctx context.Context, cred token.Credential, digest [3
 }
 
 func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [32]byte, jkt string, now time.Time) (next string, err error) {
+	set := v.options.Horizon.look(now)
 	proof, key, err := v.read(cred.Proofs, cred.Trace)
 	if err != nil {
 		return "", err
@@ -183,7 +191,7 @@ func (v *Verifier) confirm(ctx context.Context, cred token.Credential, digest [3
 		return "", refuse(token.ReasonDPoPReplay)
 	}
 	v.used.add(cred.Proofs[0])
-	v.options.Horizon.took(jkt, said.issued)
+	v.options.Horizon.took(jkt, said.issued, set)
 	if v.options.OnSkew != nil {
 		v.options.OnSkew(said.issued.Sub(now))
 	}
@@ -324,11 +332,17 @@ func (v *Verifier) judge(p *token.Unverified, cred token.Credential, digest [32]
 	if !ok {
 		return said, refuse(token.ReasonDPoPTime)
 	}
-	if issued.Before(v.options.Since) && !said.nonce.own || v.options.Horizon.hides(jkt, issued) {
+	if v.predates(issued, now) && !said.nonce.own || v.options.Horizon.hides(jkt, issued) {
 		return said, tooEarly(cred)
 	}
 	said.id, said.issued = id, issued
 	return said, nil
+}
+
+// predates tells of a proof that it may have been used before the store began.
+func (v *Verifier) predates(issued, now time.Time) bool {
+	since := v.options.Since
+	return issued.Before(since) || issued.Before(since.Add(time.Second)) && now.Sub(since) > firstSecond
 }
 
 // tooEarly refuses a proof that may have been used before anybody remembered

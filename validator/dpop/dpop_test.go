@@ -578,7 +578,7 @@ func TestRememberedToTheEnd(t *testing.T) {
 func TestSince(t *testing.T) {
 	h := newClient(t)
 	jkt := h.jkt(t)
-	since := noon.Add(-20*time.Second + 700*time.Millisecond)
+	since, soon := noon.Add(-20*time.Second+700*time.Millisecond), noon.Add(-5*time.Second+700*time.Millisecond)
 	for _, row := range []struct {
 		name   string
 		since  time.Time
@@ -588,7 +588,11 @@ func TestSince(t *testing.T) {
 		{"long before", since, noon.Unix() - 50, false},
 		{"the second before", since, noon.Unix() - 21, false},
 		{"just before the second", since, float64(noon.Unix()) - 20.5, false},
-		{"the second itself", since, noon.Unix() - 20, true},
+		{"the second itself, soon", soon, noon.Unix() - 5, true},
+		{"just before the second, soon", soon, noon.Unix() - 6, false},
+		{"the second itself, late", since, noon.Unix() - 20, false},
+		{"late in the second itself, late", since, float64(noon.Unix()) - 19.5, false},
+		{"late, by one second", soon.Add(-time.Second), noon.Unix() - 6, false},
 		{"after", since, noon.Unix() - 19, true},
 		{"a store that outlives the process", time.Time{}, noon.Unix() - 50, true},
 	} {

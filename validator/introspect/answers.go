@@ -20,8 +20,14 @@ type entry struct {
 	claims *token.Claims
 	err    error
 	size   int
-	fresh  time.Time // until when it is the answer
-	grace  time.Time // until when it may stand in for one that cannot be had
+	began  time.Time // when the server was asked
+	end    time.Time // of the token; zero where it has none
+}
+
+// serves tells whether e is young enough to be the answer for ttl. How long that
+// is the settings in force say, not those that e was remembered under.
+func (e *entry) serves(now time.Time, ttl time.Duration) bool {
+	return now.Before(e.began.Add(ttl)) && (e.end.IsZero() || now.Before(e.end))
 }
 
 // answers remembers what servers said. Refusals have a place of their own, so
@@ -44,25 +50,24 @@ func newAnswers() *answers {
 	return a
 }
 
-// get returns what is remembered and fresh, or nil.
-func (a *answers) get(key [32]byte, now time.Time) *entry {
-	for _, list := range [...]*simplelru.LRU[[32]byte, *entry]{a.active, a.refused} {
-		if e, found := list.Get(key); found && now.Before(e.fresh) {
-			return e
-		}
+// get returns what is remembered and fresh, or nil. Active answers are for ttl.
+func (a *answers) get(key [32]byte, now time.Time, ttl time.Duration) *entry {
+	if e, found := a.active.Get(key); found && e.serves(now, ttl) {
+		return e
+	}
+	if e, found := a.refused.Get(key); found && e.serves(now, negativeTime) {
+		return e
 	}
 	return nil
 }
 
-// keep remembers an active answer for ttl, never past the token's exp.
-func (a *answers) keep(key [32]byte, told *answer, began time.Time, ttl, grace time.Duration) {
+// keep remembers an active answer that may serve for ttl, never past the token's
+// exp.
+func (a *answers) keep(key [32]byte, told *answer, began time.Time, ttl time.Duration) {
 	a.active.Remove(key)
 	a.refused.Remove(key)
-	e := &entry{claims: told.claims, size: told.size + entryCost, fresh: began.Add(ttl), grace: began.Add(ttl + grace)}
-	if end := told.claims.Expiry; !end.IsZero() {
-		e.fresh, e.grace = earlier(e.fresh, end), earlier(e.grace, end)
-	}
-	if !began.Before(e.grace) {
+	e := &entry{claims: told.claims, size: told.size + entryCost, began: began, end: told.claims.Expiry}
+	if !e.serves(began, ttl) {
 		return
 	}
 	a.bytes += e.size
@@ -72,21 +77,15 @@ func (a *answers) keep(key [32]byte, told *answer, began time.Time, ttl, grace t
 	}
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
 func (a *answers) refuse(key [32]byte, refusal error, began time.Time) {
 	a.active.Remove(key)
-	a.refused.Add(key, &entry{err: refusal, fresh: began.Add(negativeTime)})
+	a.refused.Add(key, &entry{err: refusal, began: began})
 }
 
-// grace returns the last active answer, if it may still stand in, or nil.
-func (a *answers) grace(key [32]byte, now time.Time) *token.Claims {
-	if e, found := a.active.Get(key); found && now.Before(e.grace) {
+// grace returns the last active answer, if it may still stand in until ttl after
+// it was asked for, or nil.
+func (a *answers) grace(key [32]byte, now time.Time, ttl time.Duration) *token.Claims {
+	if e, found := a.active.Get(key); found && e.serves(now, ttl) {
 		return e.claims
 	}
 	return nil

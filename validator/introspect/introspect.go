@@ -157,7 +157,7 @@ func (c *Client) Introspect(ctx context.Context, name, raw string, digest [32]by
 		return nil, fault(0, errUnknown)
 	}
 	key := s.key(digest)
-	known := c.answers.get(key, time.Now())
+	known := c.answers.get(key, time.Now(), s.Cache)
 	if known != nil {
 		c.mu.Unlock()
 		c.lookedUp(s.label(), true)
@@ -260,19 +260,29 @@ func (r *reply) end(cache time.Duration) time.Time {
 	return end
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // settle remembers a reply and ends the question, but for waking those who wait.
 func (c *Client) settle(s *server, f *flight, key [32]byte, told *reply) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch refusal, refused := errors.AsType[*token.Error](told.err); {
 	case told.err == nil:
-		c.answers.keep(key, told.answer, told.began, s.Cache, s.Grace)
+		c.answers.keep(key, told.answer, told.began, s.Cache+s.Grace)
 		f.claims = told.answer.claims
 	case refused:
 		f.err = refusal
 		c.answers.refuse(key, refusal, told.began)
 	default:
-		f.claims, f.err = c.answers.grace(key, time.Now()), told.err
+		f.err = told.err
+		if now := c.servers[s.Name]; now != nil { // what is in force may be stricter than when the question began
+			f.claims = c.answers.grace(key, time.Now(), now.Cache+now.Grace)
+		}
 		if f.claims != nil {
 			f.err = nil
 		}
@@ -280,7 +290,7 @@ func (c *Client) settle(s *server, f *flight, key [32]byte, told *reply) {
 	delete(c.flights, key)
 }
 
-var errUnknown = errors.New("the issuer is not asked about tokens any more")
+var errUnknown = fmt.Errorf("asking the issuer about tokens: %w", token.ErrNotConfigured)
 
 func fault(wait time.Duration, cause error) *token.Fault {
 	return &token.Fault{Reason: token.ReasonIntrospectionUnavailable, RetryAfter: max(wait, time.Second), Cause: cause}

@@ -383,21 +383,88 @@ func TestServersApart(t *testing.T) {
 	})
 }
 
+// TestRememberedAsConfigured: how long an answer serves the settings in force say,
+// not those it was remembered under.
+func TestRememberedAsConfigured(t *testing.T) {
+	for name, row := range map[string]struct {
+		cache, grace time.Duration // from the reload on
+		age          time.Duration
+		away         bool // nobody answers now
+		asked        int
+		reason       token.Reason
+	}{
+		"as it was":                {time.Minute, time.Hour, 59 * time.Second, false, 1, ""},
+		"for less time":            {30 * time.Second, time.Hour, 29 * time.Second, false, 1, ""},
+		"too old by now":           {30 * time.Second, time.Hour, 30 * time.Second, false, 2, token.ReasonInactive},
+		"not at all":               {0, 0, time.Second, false, 2, token.ReasonInactive},
+		"not at all, and away":     {0, 0, time.Second, true, 2, token.ReasonIntrospectionUnavailable},
+		"without grace":            {30 * time.Second, 0, 30 * time.Second, true, 2, token.ReasonIntrospectionUnavailable},
+		"with less grace":          {30 * time.Second, 30 * time.Second, 59 * time.Second, true, 2, ""},
+		"with less grace, too old": {30 * time.Second, 30 * time.Second, time.Minute, true, 2, token.ReasonIntrospectionUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, e := newTest(t, Server{Cache: time.Minute, Grace: time.Hour})
+				want(t, c, "raw", "")
+				e.say(`{"active":false}`, nil)
+				if row.away {
+					e.say("", errors.New("down"))
+				}
+				time.Sleep(row.age)
+				s := c.servers["as"].Server
+				s.Cache, s.Grace = row.cache, row.grace
+				c.Configure([]Server{s})
+				c.servers["as"].post = e.post
+				want(t, c, "raw", row.reason)
+				wantAsked(t, e, row.asked)
+			})
+		})
+	}
+}
+
+// A reload while a question is open counts for what becomes of it.
+func TestGraceTakenBackMeanwhile(t *testing.T) {
+	for name, change := range map[string]func(*Server) []Server{
+		"less":   func(s *Server) []Server { s.Grace = 0; return []Server{*s} },
+		"none":   func(*Server) []Server { return nil },
+		"enough": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, e := newTest(t, Server{Cache: time.Second, Grace: time.Hour})
+				want(t, c, "raw", "")
+				e.say("", errors.New("down"))
+				time.Sleep(time.Minute)
+				e.mu.Lock()
+				e.took = time.Second
+				e.mu.Unlock()
+				reason := token.ReasonNone
+				if change != nil {
+					reason = token.ReasonIntrospectionUnavailable
+					s := c.servers["as"].Server
+					go func() { time.Sleep(time.Millisecond); c.Configure(change(&s)) }()
+				}
+				want(t, c, "raw", reason)
+			})
+		})
+	}
+}
+
 // TestBounded: neither garbage nor long answers grow the memory, and garbage
 // drives out no good answer.
 func TestBounded(t *testing.T) {
 	now, a := time.Now(), newAnswers()
 	key := func(i int) [32]byte { return sha256.Sum256(fmt.Append(nil, i)) }
-	a.keep(key(-1), &answer{claims: &token.Claims{}, size: 100}, now, time.Minute, 0)
+	a.keep(key(-1), &answer{claims: &token.Claims{}, size: 100}, now, time.Minute)
 	for i := range negativeCount + 100 {
 		a.refuse(key(i), token.Refuse(token.InvalidToken, token.ReasonInactive), now)
 	}
-	if a.refused.Len() != negativeCount || a.get(key(-1), now) == nil {
-		t.Errorf("%d refusals; the good answer: %v", a.refused.Len(), a.get(key(-1), now))
+	if a.refused.Len() != negativeCount || a.get(key(-1), now, time.Minute) == nil {
+		t.Errorf("%d refusals; the good answer: %v", a.refused.Len(), a.get(key(-1), now, time.Minute))
 	}
 	for i := range 2000 {
-		a.keep(key(i), &answer{claims: &token.Claims{}, size: maxBody}, now, time.Minute, 0)
-		a.keep(key(i), &answer{claims: &token.Claims{}, size: maxBody}, now, time.Minute, 0)
+		a.keep(key(i), &answer{claims: &token.Claims{}, size: maxBody}, now, time.Minute)
+		a.keep(key(i), &answer{claims: &token.Claims{}, size: maxBody}, now, time.Minute)
 	}
 	if a.bytes > positiveBytes || a.bytes < positiveBytes-2*maxBody || a.active.Len() != a.bytes/(maxBody+entryCost) {
 		t.Errorf("%d octets in %d answers", a.bytes, a.active.Len())

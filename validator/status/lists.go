@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -113,7 +114,7 @@ func (l *Lists) Close() {
 }
 
 var (
-	errUnknown = errors.New("the issuer's status lists are not looked at any more")
+	errUnknown = fmt.Errorf("looking at the issuer's status lists: %w", token.ErrNotConfigured)
 	errBeyond  = errors.New("status_list.idx is beyond the end of the list")
 	errIdle    = errors.New("nobody asks for the list any more")
 )
