@@ -130,6 +130,9 @@ func (c *checker) issuer(path string, i *Issuer) {
 	for _, s := range [][2]string{{"scope_claim", i.ScopeClaim}, {"audience_claim", i.AudienceClaim}, {"client_id_claim", i.ClientIDClaim}} {
 		c.claim(path+"."+s[0], s[1])
 	}
+	if len(i.Clients) > 0 && i.Profile == "kubernetes" && i.ClientIDClaim == "client_id" {
+		c.bad(path+".clients", "would refuse every token with profile: kubernetes, whose tokens name no client", "list subjects on routes, or name a claim in client_id_claim")
+	}
 	c.issuerClaims(path+".required_claims", i.RequiredClaims)
 	c.issuerClaims(path+".machine_claims", i.MachineClaims)
 	c.introspection(path, i)

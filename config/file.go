@@ -83,6 +83,8 @@ type Issuer struct {
 	AudienceClaim string `yaml:"audience_claim" default:"aud" doc:"Claim with the audiences; default aud."`
 	ClientIDClaim string `yaml:"client_id_claim" default:"client_id" doc:"Claim with the client; default client_id."`
 
+	Clients []string `yaml:"clients" doc:"Clients whose tokens are accepted, by the claim that client_id_claim names, compared exactly; a token that names no client is refused then; default all."`
+
 	RequiredClaims map[string][]string `yaml:"required_claims" doc:"Values of which each claim of every token must hold one, or * for any, by dotted claim path; default none."`
 	MachineClaims  map[string][]string `yaml:"machine_claims" doc:"Signs of a token that a machine got for itself, by dotted claim path with the values of which one is enough, or * for any; default none."`
 

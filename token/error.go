@@ -123,6 +123,8 @@ const (
 	ReasonInactive   Reason = "inactive"
 	ReasonRevoked    Reason = "revoked"
 
+	ReasonIssuerClient Reason = "issuer_client"
+
 	ReasonStatusReference Reason = "status_reference"
 	ReasonStatusRevoked   Reason = "status_revoked"
 
@@ -212,6 +214,7 @@ var Reasons = []struct {
 	{ReasonBusy, "too many access tokens are being verified"},
 	{ReasonSignature, "the access token could not be verified"},
 	{ReasonClaim, "the access token lacks a claim or has one of the wrong type"},
+	{ReasonIssuerClient, "access tokens of this client are not accepted"},
 	{ReasonExpired, "the access token has expired"},
 	{ReasonNotYet, "the access token is not valid yet"},
 	{ReasonIssuedAt, "the access token was issued in the future"},

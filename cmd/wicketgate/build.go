@@ -226,7 +226,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 		Introspection: introspectionRules(i.Introspection),
 	}
 	o.Status = statusRules(i.StatusList)
-	o.Required, o.Machine, o.Profile = i.RequiredClaims, i.MachineClaims, profiles[i.Profile]
+	o.Required, o.Machine, o.Clients, o.Profile = i.RequiredClaims, i.MachineClaims, i.Clients, profiles[i.Profile]
 	o.Introspection.JWT = o.Introspection.JWT || i.TokenReview
 	if len(i.Tenants) > 0 {
 		o.Tenant = i.Tenants[0]
