@@ -330,7 +330,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	}
 	if r.Served() {
 		gate.Upstream, err = open(r.Upstream, proxy.Timeouts{
-			Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
+			Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader, Longest: longestTimeout(c),
 		})
 	}
 	if err != nil {
@@ -349,7 +349,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	for _, doubt := range gate.Policy.Doubts() {
 		c.Warn("case-differs", fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message, doubt.Hint)
 	}
-	gate.MaxBody = bodyLimits(r)
+	gate.MaxBody, gate.HeaderTimeouts = bodyLimits(r), headerTimeouts(r)
 	gate.Forward, err = forwards(c, s, index)
 	reportOnly(c, s, r, gate)
 	return gate, err

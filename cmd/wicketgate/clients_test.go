@@ -37,7 +37,9 @@ func TestClientsOfAnIssuer(t *testing.T) {
 // TestClientsAreJudgedEachTime: what is remembered of a token is its signature. Who
 // it may be of is asked of each request, as the file says it by then.
 func TestClientsAreJudgedEachTime(t *testing.T) {
-	s := besiege(newFixture(t, func(text string) string { return instead(t, text, "{name: a, ", "{name: a, clients: [client-1, other], ") }))
+	s := besiege(newFixture(t, func(text string) string {
+		return instead(t, text, "{name: a, ", "{name: a, clients: [client-1, other], ")
+	}))
 	raw := s.AT(changes{"client_id": "other"})
 	for range 3 {
 		s.passes(t, s.sendToken(raw))
