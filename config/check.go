@@ -380,11 +380,14 @@ func (c *checker) routes(resource string, r *Resource) {
 
 func (c *checker) route(path string, r *Route) {
 	if r.Public {
-		for _, key := range []string{"scopes", "optional", "binding"} {
+		for _, key := range []string{"scopes", "optional", "binding", "hide"} {
 			if c.has(path + "." + key) {
 				c.bad(path+"."+key, "means nothing on a public route", "remove it, or public")
 			}
 		}
+	}
+	if r.Optional && r.Hide {
+		c.bad(path+".hide", "hides nothing of a route that takes requests without a token", "remove it, or optional")
 	}
 	c.pattern(path+".path", r.Path)
 	if p := r.StripPrefix; p != "" && r.Path != "" {

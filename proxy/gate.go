@@ -142,7 +142,7 @@ func (g *Gate) judge(ctx context.Context, req *Request) (d Decision) {
 	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
-		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
+		d.Refusal = unknownRoute
 		return d
 	case d.Route.Public:
 		d.Verdict = Allowed

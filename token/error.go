@@ -64,6 +64,9 @@ func (c Code) Status() int {
 	return 401
 }
 
+// Forbids reports whether the code is that of a caller who is known and may not.
+func (c Code) Forbids() bool { return c == Forbidden || c == InsufficientScope }
+
 // OnChallenge reports whether the code is sent in a WWW-Authenticate challenge
 // (for CredentialRequired: the challenge alone).
 func (c Code) OnChallenge() bool {

@@ -358,7 +358,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 // routeOptions compiles a route. nonce is what governs it when it does not say.
 func routeOptions(r config.Route, nonce bool) policy.Options {
 	o := policy.Options{
-		Name: r.Name, Hosts: r.Hosts, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional,
+		Name: r.Name, Hosts: r.Hosts, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional, Hide: r.Hide,
 		All: r.Scopes.All, Any: r.Scopes.Any, StripPrefix: r.StripPrefix,
 		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
 		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge, WebSocket: r.WebSocket, KeepStreams: !r.EndStreams,
