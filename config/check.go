@@ -130,6 +130,9 @@ func (c *checker) issuer(path string, i *Issuer) {
 	for _, s := range [][2]string{{"scope_claim", i.ScopeClaim}, {"audience_claim", i.AudienceClaim}, {"client_id_claim", i.ClientIDClaim}} {
 		c.claim(path+"."+s[0], s[1])
 	}
+	if len(i.Clients) > 0 && i.Profile == "kubernetes" && i.ClientIDClaim == "client_id" {
+		c.bad(path+".clients", "would refuse every token with profile: kubernetes, whose tokens name no client", "list subjects on routes, or name a claim in client_id_claim")
+	}
 	c.issuerClaims(path+".required_claims", i.RequiredClaims)
 	c.issuerClaims(path+".machine_claims", i.MachineClaims)
 	c.introspection(path, i)
@@ -377,11 +380,14 @@ func (c *checker) routes(resource string, r *Resource) {
 
 func (c *checker) route(path string, r *Route) {
 	if r.Public {
-		for _, key := range []string{"scopes", "optional", "binding"} {
+		for _, key := range []string{"scopes", "optional", "binding", "hide"} {
 			if c.has(path + "." + key) {
 				c.bad(path+"."+key, "means nothing on a public route", "remove it, or public")
 			}
 		}
+	}
+	if r.Optional && r.Hide {
+		c.bad(path+".hide", "hides nothing of a route that takes requests without a token", "remove it, or optional")
 	}
 	c.pattern(path+".path", r.Path)
 	if p := r.StripPrefix; p != "" && r.Path != "" {

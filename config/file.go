@@ -83,6 +83,8 @@ type Issuer struct {
 	AudienceClaim string `yaml:"audience_claim" default:"aud" doc:"Claim with the audiences; default aud."`
 	ClientIDClaim string `yaml:"client_id_claim" default:"client_id" doc:"Claim with the client; default client_id."`
 
+	Clients []string `yaml:"clients" doc:"Clients whose tokens are accepted, by the claim that client_id_claim names, compared exactly; a token that names no client is refused then; default all."`
+
 	RequiredClaims map[string][]string `yaml:"required_claims" doc:"Values of which each claim of every token must hold one, or * for any, by dotted claim path; default none."`
 	MachineClaims  map[string][]string `yaml:"machine_claims" doc:"Signs of a token that a machine got for itself, by dotted claim path with the values of which one is enough, or * for any; default none."`
 
@@ -172,6 +174,10 @@ type Route struct {
 
 	Allow           []string `yaml:"allow" enum:"path_parameters,empty_segments,encoded_slash" doc:"What makes servers read a path in several ways and is refused elsewhere: path_parameters (;), empty_segments (//), encoded_slash (%2F); a path that could be read as one of another route still is; default none."`
 	CaseInsensitive bool     `yaml:"case_insensitive" doc:"Compares the ASCII letters of path without case, for upstreams that do; default false."`
+
+	Hide bool `yaml:"hide" doc:"Answers whoever has a good token and may not use the route as if there were no such route, 404 instead of 403; what is wrong with a token is told as anywhere; default false."`
+
+	Timeout time.Duration `yaml:"timeout" min:"100ms" max:"1h" doc:"Time for the header of the upstream's answer, counted from the request sent, as a duration; bodies and streams are not cut by it; it wins over timeouts.upstream_header, shorter or longer; default that."`
 
 	MaxBody Size `yaml:"max_body" min:"1B" doc:"Length of a request's body, as a size; default any."`
 

@@ -10,6 +10,9 @@ func (c *checker) streams(path string, r *Route, upstream string) {
 	if at := path + ".end_streams"; r.Public && c.has(at) {
 		c.bad(at, "means nothing on a public route", "remove it, or public")
 	}
+	if at := path + ".timeout"; upstream == "" && c.has(at) {
+		c.bad(at, "means nothing without an upstream", "the proxy that asks waits for it; remove it")
+	}
 	at := path + ".websocket"
 	switch {
 	case !r.WebSocket:

@@ -71,6 +71,7 @@ type Options struct {
 	Public   bool     // no token is asked for or looked at
 	Optional bool     // without a token the request passes as anonymous; a bad token is refused
 	Binding  Binding
+	Hide     bool // who is refused for want of a right is not to know of the route
 
 	Nonce bool // proofs must carry a nonce of ours, RFC 9449 section 9
 
@@ -148,7 +149,11 @@ func (r *Route) UpstreamPath(raw string) string {
 // allows. Where several things are amiss, the answer is the one that spares the
 // client a vain attempt: policy, then login and scope together.
 func (r *Route) Authorize(req *Request, p *token.Principal, now time.Time) *token.Error {
-	return r.require(req, p, now)
+	refusal := r.require(req, p, now)
+	if refusal != nil && r.Hide {
+		return r.forbid(req, p, now, refusal)
+	}
+	return refusal
 }
 
 // A Set is the compiled routes of one resource. It is immutable.

@@ -87,6 +87,18 @@ func (r *Route) require(req *Request, p *token.Principal, now time.Time) *token.
 	return short
 }
 
+// forbid is what a hidden route refuses for: a right that the caller lacks goes before
+// what a token of another kind or another login would mend, which only those are
+// told who have every right.
+func (r *Route) forbid(req *Request, p *token.Principal, now time.Time, mendable *token.Error) *token.Error {
+	for i := range r.demands.asked {
+		if refusal := r.demands.asked[i].run(r, req, p, now); refusal != nil && refusal.Code.Forbids() {
+			return refusal
+		}
+	}
+	return mendable
+}
+
 // Note writes down what Authorize looks at as of now, in its order.
 func (r *Route) Note(trace *token.Trace, req *Request, p *token.Principal, now time.Time) {
 	if trace == nil {

@@ -109,6 +109,9 @@ func (g *Gate) Answer(w http.ResponseWriter, d *Decision) {
 		answer(w, http.StatusServiceUnavailable, "temporarily_unavailable", token.Refuse("", d.Reason()).Description())
 		return
 	}
+	if d.Hidden() { // and nothing more: a nonce ahead would tell of the token that was looked at
+		d = &Decision{Refusal: d.Told()}
+	}
 	e := d.Refusal
 	if e.Code.OnChallenge() {
 		w.Header()["Www-Authenticate"] = g.challenges(d)

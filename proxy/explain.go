@@ -33,6 +33,12 @@ func (e *Explained) Reason() token.Reason {
 	return e.Decision.Reason()
 }
 
+// Hidden reports whether the client is told that there is no such route, also where
+// report-only does not hold to it.
+func (e *Explained) Hidden() bool {
+	return e.Decision.Hidden() || e.Decision.Would != nil && e.Decision.Would.Hidden()
+}
+
 // Cause is what the log would say of a refusal or a fault; it is not for the
 // client.
 func (e *Explained) Cause() string {

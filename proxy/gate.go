@@ -36,6 +36,10 @@ type Gate struct {
 	Metadata  *Metadata  // published, or nil
 	CORS      *CORS      // nil: nothing is said of other origins
 
+	// HeaderTimeouts is how long the upstream's response header may take, by
+	// Route.Index; 0 or nothing for what the upstream was opened with.
+	HeaderTimeouts []time.Duration
+
 	Now       func() time.Time // the clock that routes are judged by; nil for time.Now
 	Report    *report.Only     // what is refused and passes all the same; nil for nothing
 	Unmatched *Forward         // with Report: for what no route matches
@@ -138,7 +142,7 @@ func (g *Gate) judge(ctx context.Context, req *Request) (d Decision) {
 	req.Trace.Text(token.ReasonNoRoute, cmp.Or(d.Route.Path, "none"))
 	switch {
 	case !d.Route.Matched():
-		d.Refusal = token.Refuse(token.NotFound, token.ReasonNoRoute)
+		d.Refusal = unknownRoute
 		return d
 	case d.Route.Public:
 		d.Verdict = Allowed

@@ -125,6 +125,9 @@ func render(o MetadataOptions, routes []*policy.Route) ([]byte, error) {
 		}
 		served |= r.Schemes()
 		proofsOnly = proofsOnly && r.Binding == policy.DPoPBinding
+		if r.Hide { // and is to be known of by those only who have been told
+			continue
+		}
 		d.Scopes = union(union(d.Scopes, r.All), r.Any)
 		for _, detail := range r.Details {
 			d.Details = union(d.Details, []string{detail.Type})
@@ -182,7 +185,7 @@ func (m *Metadata) decide(req *Request, d *Decision) {
 // that tells clients how to get a token should say for what to ask.
 func (g *Gate) naming(d *Decision) *token.Error {
 	e := d.Refusal
-	if g.Metadata == nil || e.Code != token.CredentialRequired && e.Code != token.InvalidToken {
+	if g.Metadata == nil || d.Route.Hide || e.Code != token.CredentialRequired && e.Code != token.InvalidToken {
 		return e
 	}
 	named := *e

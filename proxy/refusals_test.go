@@ -349,7 +349,12 @@ func TestHeaderOfATunnel(t *testing.T) {
 // std is net/http's transport for one upstream.
 func std(t *testing.T, scheme, address string) *http.Transport {
 	t.Helper()
-	made, ok := newStd(upstreamKey{scheme, address, DefaultTimeouts, false}, places.New(places.Bounds{}, places.Hooks{}), func() {}).(*http.Transport)
+	return &stdOf(t, scheme, address).Transport
+}
+
+func stdOf(t *testing.T, scheme, address string) *stdTransport {
+	t.Helper()
+	made, ok := newStd(upstreamKey{scheme: scheme, address: address, connect: time.Second, longest: time.Minute}, places.New(places.Bounds{}, places.Hooks{}), func() {}).(*stdTransport)
 	if !ok {
 		t.Fatal("net/http's transport is none of net/http's")
 	}

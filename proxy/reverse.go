@@ -308,7 +308,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	began := time.Now()
 	ex.outcome.Overhead = began.Sub(ex.started)
-	resp, err := ex.gate.Upstream.send(r)
+	resp, err := ex.gate.Upstream.send(r, ex.headerTimeout())
 	if err == nil {
 		ex.heard = resp.Body
 	}

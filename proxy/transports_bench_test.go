@@ -43,7 +43,7 @@ func BenchmarkTransports(b *testing.B) {
 						r.ContentLength = int64(len(content) + 1)
 					}
 					r.Header["Authorization"] = []string{"Bearer abc"}
-					resp, err := w.up.send(r)
+					resp, err := w.up.send(r, 0)
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -19,7 +19,7 @@ import (
 
 // outcome is ask, that tells why there was no place.
 func (w *world) outcome(r *http.Request) string {
-	resp, err := w.up.send(r)
+	resp, err := w.up.send(r, 0)
 	switch {
 	case errors.Is(err, places.ErrFull):
 		return "full"
@@ -81,7 +81,7 @@ func TestNoMoreConnectionsThanPlaces(t *testing.T) {
 func TestWhatHoldsAPlace(t *testing.T) {
 	for name, begin := range map[string]func(t *testing.T, w *world) (end func()){
 		"an answer under way, read": func(t *testing.T, w *world) func() {
-			resp, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil)) //nolint:bodyclose // who lets go of it, and how, is what is tried here
+			resp, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil), 0) //nolint:bodyclose // who lets go of it, and how, is what is tried here
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func TestWhatHoldsAPlace(t *testing.T) {
 			}
 		},
 		"an answer under way, closed": func(t *testing.T, w *world) func() {
-			resp, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil)) //nolint:bodyclose // who lets go of it, and how, is what is tried here
+			resp, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil), 0) //nolint:bodyclose // who lets go of it, and how, is what is tried here
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +126,7 @@ func TestWhatHoldsAPlace(t *testing.T) {
 			r := w.request(t.Context(), http.MethodGet, "/tunnel", nil)
 			r.Header.Set("Connection", "Upgrade")
 			r.Header.Set("Upgrade", "echo")
-			resp, err := w.up.send(r) //nolint:bodyclose // who lets go of it, and how, is what is tried here
+			resp, err := w.up.send(r, 0) //nolint:bodyclose // who lets go of it, and how, is what is tried here
 			if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 				t.Fatal(resp, err)
 			}
@@ -247,7 +247,7 @@ func TestPlacesAreWaitedForSoLong(t *testing.T) {
 		w.all.Bound(places.Bounds{Most: 1, Queue: 2, Wait: 5 * time.Millisecond})
 		w.serve = holding
 		w.let = make(chan struct{}, 1)
-		resp, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil)) //nolint:bodyclose // who lets go of it, and how, is what is tried here
+		resp, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil), 0) //nolint:bodyclose // who lets go of it, and how, is what is tried here
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestOtherPlaces(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		w.serve = holding
 		w.let = make(chan struct{}, 2)
-		first, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil)) //nolint:bodyclose // who lets go of it, and how, is what is tried here
+		first, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil), 0) //nolint:bodyclose // who lets go of it, and how, is what is tried here
 		if err != nil {
 			t.Fatal(err)
 		}

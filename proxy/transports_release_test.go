@@ -30,7 +30,7 @@ func TestNoPlaceForABodyThatNobodyWants(t *testing.T) {
 				defer func() { _ = client.Close() }()
 				r := w.request(t.Context(), http.MethodPost, "/", body)
 				go func() { _, _ = client.Write([]byte("the beginning")) }()
-				resp, err := w.up.send(r)
+				resp, err := w.up.send(r, 0)
 				if err != nil {
 					t.Fatal(err)
 				}

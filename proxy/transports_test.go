@@ -162,7 +162,7 @@ func (w *world) ask(r *http.Request) string {
 
 // askAnd likewise, and does something as soon as the body has begun as told.
 func (w *world) askAnd(r *http.Request, begins string, do func()) string {
-	resp, err := w.up.send(r)
+	resp, err := w.up.send(r, 0)
 	if err != nil {
 		return "error " + kindOf(err)
 	}
@@ -403,7 +403,7 @@ func TestSwitchedProtocol(t *testing.T) {
 		r := w.request(t.Context(), http.MethodGet, "/", nil)
 		r.Header.Set("Connection", "Upgrade")
 		r.Header.Set("Upgrade", "echo")
-		resp, err := w.up.send(r) //nolint:bodyclose // read to its end, or there is none
+		resp, err := w.up.send(r, 0) //nolint:bodyclose // read to its end, or there is none
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -626,7 +626,7 @@ func TestCloseEndsRead(t *testing.T) {
 			_, _ = io.Copy(io.Discard, k.in)
 			close(ended)
 		}
-		resp, err := w.up.send(w.request(t.Context(), http.MethodGet, "/", nil))
+		resp, err := w.up.send(w.request(t.Context(), http.MethodGet, "/", nil), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -704,13 +704,13 @@ func TestBrokenBody(t *testing.T) {
 			}()
 			r := w.request(t.Context(), http.MethodPost, "/", content)
 			r.ContentLength = length
-			if _, err := w.up.send(r); !errors.Is(err, broken) { //nolint:bodyclose // read to its end, or there is none
+			if _, err := w.up.send(r, 0); !errors.Is(err, broken) { //nolint:bodyclose // read to its end, or there is none
 				t.Errorf("length %d: %v", length, err)
 			}
 		}
 		short := w.request(t.Context(), http.MethodPost, "/", stream{strings.NewReader("short")})
 		short.ContentLength = 9
-		if _, err := w.up.send(short); err == nil { //nolint:bodyclose // read to its end, or there is none
+		if _, err := w.up.send(short, 0); err == nil { //nolint:bodyclose // read to its end, or there is none
 			t.Error("a body shorter than its length was answered")
 		}
 	})

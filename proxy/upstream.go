@@ -22,6 +22,10 @@ import (
 type Timeouts struct {
 	Connect time.Duration
 	Header  time.Duration // from the request sent to the response header
+
+	// Longest is how long some request may wait for that in place of Header, see
+	// Gate.HeaderTimeouts; 0 for none longer.
+	Longest time.Duration
 }
 
 // DefaultTimeouts are the timeouts of the manual.
@@ -43,6 +47,7 @@ type Upstream struct {
 	Name string // scheme and address, for metrics
 
 	scheme, host, base string
+	header             time.Duration // Timeouts.Header
 	connections        *connections
 	plain              bool // HTTP/1.1 without TLS: see send
 }
@@ -61,13 +66,16 @@ type Upstreams struct {
 
 type upstreamKey struct {
 	scheme, address string
-	timeouts        Timeouts
-	own             bool // a transport of ours: see OpenStd
+	connect         time.Duration
+	longest         time.Duration // that net/http waits for a header, 0 with own: requests to one upstream differ in that
+	own             bool          // a transport of ours: see OpenStd
 }
 
 // A transport keeps connections to one upstream.
 type transport interface {
-	http.RoundTripper
+	// RoundTripWithin is http.RoundTripper's, but that the header of the answer has
+	// to come within a time of the request's own.
+	RoundTripWithin(r *http.Request, header time.Duration) (*http.Response, error)
 	CloseIdleConnections()
 }
 
@@ -99,8 +107,11 @@ func (u *Upstreams) at(location string, t Timeouts, own bool) (*Upstream, error)
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
 	at.Host = oneSpelling(at.Scheme, at.Host)
-	up := &Upstream{plain: at.Scheme == "http" || at.Scheme == "unix", scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
-	key := upstreamKey{at.Scheme, at.Host, t, own && up.plain && onward.Available && isASCII([]byte(at.Host))} // net/http knows the other name of a host
+	up := &Upstream{header: t.Header, plain: at.Scheme == "http" || at.Scheme == "unix", scheme: at.Scheme, host: at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"), Name: at.Scheme + "://" + at.Host}
+	key := upstreamKey{scheme: at.Scheme, address: at.Host, connect: t.Connect}
+	if key.own = own && up.plain && onward.Available && isASCII([]byte(at.Host)); !key.own { // net/http knows the other name of a host
+		key.longest = max(t.Header, t.Longest)
+	}
 	switch at.Scheme {
 	case "http", "https", "h2c":
 		if at.Host == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "" {
@@ -174,14 +185,13 @@ func newTransport(key upstreamKey, p *places.Places, unasked func()) *transport 
 }
 
 func newOwn(key upstreamKey, p *places.Places, unasked func()) transport {
-	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: key.connect, KeepAlive: 30 * time.Second}
 	network, address := "unix", key.address
 	if key.scheme == "http" {
 		network, address = "tcp", withPort(address)
 	}
 	return onward.New(onward.Options{
 		Dial:      func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) },
-		Header:    key.timeouts.Header,
 		Idle:      idleFor,
 		MaxIdle:   idlePerUpstream,
 		MaxHeader: maxAnswerHeader,
@@ -200,7 +210,7 @@ func withPort(host string) string {
 }
 
 func newStd(key upstreamKey, p *places.Places, unasked func()) transport {
-	dialer := &net.Dialer{Timeout: key.timeouts.Connect, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: key.connect, KeepAlive: 30 * time.Second}
 	network, address := "tcp", ""
 	dial := func(ctx context.Context, _, asked string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, cmp.Or(address, asked))
@@ -209,10 +219,10 @@ func newStd(key upstreamKey, p *places.Places, unasked func()) transport {
 		}
 		return quiet.New(conn, key.scheme == "https", unasked), nil
 	}
-	t := &http.Transport{
+	t := &stdTransport{Transport: http.Transport{
 		DialContext:           dial,
-		TLSHandshakeTimeout:   key.timeouts.Connect,
-		ResponseHeaderTimeout: key.timeouts.Header,
+		TLSHandshakeTimeout:   key.connect,
+		ResponseHeaderTimeout: key.longest,
 		ExpectContinueTimeout: time.Second,
 		IdleConnTimeout:       idleFor,
 		MaxIdleConnsPerHost:   idlePerUpstream,
@@ -220,7 +230,7 @@ func newStd(key upstreamKey, p *places.Places, unasked func()) transport {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		Protocols:              new(http.Protocols),
-	}
+	}}
 	switch key.scheme {
 	case "h2c":
 		t.Protocols.SetUnencryptedHTTP2(true)

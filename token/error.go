@@ -67,6 +67,9 @@ func (c Code) Status() int {
 	return 401
 }
 
+// Forbids reports whether the code is that of a caller who is known and may not.
+func (c Code) Forbids() bool { return c == Forbidden || c == InsufficientScope }
+
 // OnChallenge reports whether the code is sent in a WWW-Authenticate challenge
 // (for CredentialRequired: the challenge alone).
 func (c Code) OnChallenge() bool {
@@ -125,6 +128,8 @@ const (
 	ReasonAudience   Reason = "audience"
 	ReasonInactive   Reason = "inactive"
 	ReasonRevoked    Reason = "revoked"
+
+	ReasonIssuerClient Reason = "issuer_client"
 
 	ReasonStatusReference Reason = "status_reference"
 	ReasonStatusRevoked   Reason = "status_revoked"
@@ -215,6 +220,7 @@ var Reasons = []struct {
 	{ReasonBusy, "too many access tokens are being verified"},
 	{ReasonSignature, "the access token could not be verified"},
 	{ReasonClaim, "the access token lacks a claim or has one of the wrong type"},
+	{ReasonIssuerClient, "access tokens of this client are not accepted"},
 	{ReasonExpired, "the access token has expired"},
 	{ReasonNotYet, "the access token is not valid yet"},
 	{ReasonIssuedAt, "the access token was issued in the future"},

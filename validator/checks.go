@@ -18,6 +18,7 @@ var checks = []struct {
 	{checkTenant, noteTenant},
 	{checkRequired, noteRequired},
 	{checkDemands, noteDemands},
+	{checkClient, noteClient},
 	{checkKind, noteKind},
 	{checkExpiry, func(l *token.Trace, _ *Resource, t *verified, now time.Time) {
 		l.Time(token.ReasonExpired, t.Expiry, now)

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -103,6 +104,25 @@ func checkDemands(_ *Resource, t *verified, _ time.Time) *token.Error {
 		}
 	}
 	return nil
+}
+
+// checkClient wants the token to be of a client that is listed, and so to name
+// one. Who it is of is what the rules of routes and the upstream are told.
+func checkClient(_ *Resource, t *verified, _ time.Time) *token.Error {
+	if len(t.issuer.Clients) == 0 || t.ClientID == "" && t.beside != nil { // the JWT said it
+		return nil
+	}
+	if t.ClientID == "" || !slices.Contains(t.issuer.Clients, t.ClientID) {
+		return refuse(token.ReasonIssuerClient)
+	}
+	return nil
+}
+
+func noteClient(l *token.Trace, _ *Resource, t *verified, _ time.Time) {
+	if len(t.issuer.Clients) > 0 {
+		l.Text(token.ReasonIssuerClient, cmp.Or(t.ClientID, "absent"))
+		l.Want(t.issuer.Clients)
+	}
 }
 
 // noteDemands goes no further than the demand that fails.

@@ -50,6 +50,7 @@ type Options struct {
 	Tenant   string              // what the tid claim must equal; empty for no such demand
 	Required map[string][]string // by dotted path: values of which each claim must hold one, AnyValue for any
 	Machine  map[string][]string // the same form: one of these marks a client that acts for itself
+	Clients  []string            // whose tokens are accepted; empty for those of all, and of none
 
 	Leeway      time.Duration // for exp, nbf and iat
 	MaxLifetime time.Duration // longest accepted exp - iat; 0 for no limit

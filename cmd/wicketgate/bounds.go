@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -81,4 +83,23 @@ func bodyLimits(r config.Resource) []int64 {
 		list[i] = int64(route.MaxBody)
 	}
 	return list
+}
+
+// headerTimeouts are those of a resource's routes, as proxy.Gate has them.
+func headerTimeouts(r config.Resource) []time.Duration {
+	list := make([]time.Duration, len(r.Routes))
+	for i, route := range r.Routes {
+		list[i] = route.Timeout
+	}
+	return list
+}
+
+// longestTimeout is how long any route of the file has its upstream take. It is one
+// for all of them, so that resources with the same upstream share its connections.
+func longestTimeout(c *config.File) time.Duration {
+	longest := c.Timeouts.UpstreamHeader
+	for _, r := range c.Resources {
+		longest = max(longest, slices.Max(append(headerTimeouts(r), 0)))
+	}
+	return longest
 }

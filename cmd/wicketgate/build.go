@@ -226,7 +226,7 @@ func issuerOptions(i config.Issuer) validator.Options {
 		Introspection: introspectionRules(i.Introspection),
 	}
 	o.Status = statusRules(i.StatusList)
-	o.Required, o.Machine, o.Profile = i.RequiredClaims, i.MachineClaims, profiles[i.Profile]
+	o.Required, o.Machine, o.Clients, o.Profile = i.RequiredClaims, i.MachineClaims, i.Clients, profiles[i.Profile]
 	o.Introspection.JWT = o.Introspection.JWT || i.TokenReview
 	if len(i.Tenants) > 0 {
 		o.Tenant = i.Tenants[0]
@@ -330,7 +330,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	}
 	if r.Served() {
 		gate.Upstream, err = open(r.Upstream, proxy.Timeouts{
-			Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader,
+			Connect: c.Timeouts.UpstreamConnect, Header: c.Timeouts.UpstreamHeader, Longest: longestTimeout(c),
 		})
 	}
 	if err != nil {
@@ -349,7 +349,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 	for _, doubt := range gate.Policy.Doubts() {
 		c.Warn("case-differs", fmt.Sprintf("%s.routes[%d].%s", at, doubt.Index, doubt.Field), doubt.Message, doubt.Hint)
 	}
-	gate.MaxBody = bodyLimits(r)
+	gate.MaxBody, gate.HeaderTimeouts = bodyLimits(r), headerTimeouts(r)
 	gate.Forward, err = forwards(c, s, index)
 	reportOnly(c, s, r, gate)
 	return gate, err
@@ -358,7 +358,7 @@ func buildGate(c *config.File, s *stores, index int) (*proxy.Gate, error) {
 // routeOptions compiles a route. nonce is what governs it when it does not say.
 func routeOptions(r config.Route, nonce bool) policy.Options {
 	o := policy.Options{
-		Name: r.Name, Hosts: r.Hosts, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional,
+		Name: r.Name, Hosts: r.Hosts, Path: r.Path, Methods: r.Methods, Public: r.Public, Optional: r.Optional, Hide: r.Hide,
 		All: r.Scopes.All, Any: r.Scopes.Any, StripPrefix: r.StripPrefix,
 		Binding: bindings[r.Binding], Nonce: r.Nonce == "required" || r.Nonce == "" && nonce,
 		ACR: r.ACR, AMR: r.AMR, MaxAge: r.MaxAge, WebSocket: r.WebSocket, KeepStreams: !r.EndStreams,

@@ -21,7 +21,7 @@ import (
 // answerRows are the rows about the form of answers, and gRPC; CHAL-13 is
 // among frontRows.
 var answerRows = []conformanceRow{
-	{"CHAL-15", rowCHAL15},
+	{"CHAL-14", rowCHAL14}, {"CHAL-15", rowCHAL15},
 	{"GRPC-01", rowGRPC01}, {"GRPC-02", rowGRPC02}, {"GRPC-03", rowGRPC03}, {"GRPC-04", rowGRPC04},
 	{"GRPC-05", rowGRPC05}, {"GRPC-06", rowGRPC06}, {"GRPC-07", rowGRPC07},
 }

@@ -215,6 +215,9 @@ func (e *explainCommand) print(w io.Writer, r *config.Resource, req *http.Reques
 	if cause := told.Cause(); cause != "" {
 		fmt.Fprintf(w, "because   %s\n", cause)
 	}
+	if told.Hidden() {
+		fmt.Fprintln(w, "hidden    routes[].hide: the client is answered as on a path that no route governs")
+	}
 }
 
 // printSteps lists the checks in the order they ran. What is seen of a token

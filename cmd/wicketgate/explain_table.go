@@ -45,6 +45,8 @@ var rules = map[token.Reason]rule{
 	token.ReasonKind:       {"kind of token", "RFC 8725 section 3.11", "issuers[].profile"},
 	token.ReasonAudience:   {"audience", "RFC 9068 section 4", "resources[].audiences"},
 
+	token.ReasonIssuerClient: {"client of the issuer", "RFC 9068 section 2.2", "issuers[].clients, issuers[].client_id_claim"},
+
 	token.ReasonInactive: {"asked of the issuer", "RFC 7662 section 2.2", "issuers[].introspection"},
 	token.ReasonRevoked:  {"deny rules", "", "revocation"},
 

@@ -129,6 +129,7 @@ func TestReplayForetellsTheGate(t *testing.T) {
 		{"audience", "    name: rs\n", "    name: rs\n    audiences: [https://other.example.com]\n", 12},
 		{"issuer gone", `{name: a, issuer: "` + f.a.Identifier(), `{name: c, issuer: "https://c.example.com/`, 23},
 		{"lifetime", "refetch_interval: 1s}", "refetch_interval: 1s, max_lifetime: 1s}", 12},
+		{"clients of an issuer", "refetch_interval: 1s}", "refetch_interval: 1s, clients: [somebody]}", 12},
 		{"public", "/maybe, optional: true", "/maybe, public: true", 0},
 		{"gone", "      - {name: whose, path: /whose, clients: [client-1]}\n", "", 0},
 		{"moved", "path: /whose", "path: /new/**", 15},

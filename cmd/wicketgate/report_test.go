@@ -46,7 +46,7 @@ func reporting(t *testing.T, rules string, more func(string) string) func(string
 	return func(text string) string {
 		text = instead(t, text, "    routes:\n", reportRoutes)
 		text = instead(t, text, "{X-Auth-Email: email,", "{X-Auth-Email: email, X-Tenant: tenant,")
-		text = instead(t, text, `issuer: "%[3]s", refetch_interval: 1s}`, `issuer: "%[3]s", refetch_interval: 1s, max_lifetime: 24h}`)
+		text = instead(t, text, `issuer: "%[3]s", refetch_interval: 1s}`, `issuer: "%[3]s", refetch_interval: 1s, max_lifetime: 24h, clients: [client-1]}`)
 		text = instead(t, text, `issuer: "%[4]s", refetch_interval: 1s}`, `issuer: "%[4]s", refetch_interval: 1s, profile: jwt}`)
 		text += "revocation: {file: \"" + rules + "\"}\n"
 		if more != nil {
@@ -144,6 +144,7 @@ func refusables(t *testing.T) []refusable {
 		bearer(token.ReasonNotYet, "/any/x", claiming(map[string]any{"nbf": now.Add(time.Hour).Unix()})),
 		bearer(token.ReasonIssuedAt, "/any/x", claiming(map[string]any{"iat": now.Add(time.Hour).Unix()})),
 		bearer(token.ReasonLifetime, "/any/x", claiming(map[string]any{"exp": now.Add(48 * time.Hour).Unix()})),
+		bearer(token.ReasonIssuerClient, "/any/x", claiming(map[string]any{"client_id": "stranger"})),
 		{name: "kind", reason: token.ReasonKind, path: "/any/x", header: func(f *fixture) []string {
 			return []string{"Authorization", "Bearer " + f.mint(f.b, claiming(map[string]any{"at_hash": "x"}))}
 		}},

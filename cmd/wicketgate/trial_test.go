@@ -242,3 +242,9 @@ func TestForgedTokensInCases(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 }
+
+// A case expects of a hidden route what the client is told, and why.
+func TestTrialOfHiddenRoutes(t *testing.T) {
+	tried(t, covered+"      - {name: a, path: /a, scopes: [r], hide: true}\n",
+		"cases: [{name: no, request: /a, claims: {scope: x}, expect: {decision: deny, status: 404, error: not_found, reason: scope, route: a, challenge: none}}, {name: yes it may, request: /a, claims: {scope: r}, expect: allow}]\n").want(t, 0)
+}

@@ -184,12 +184,12 @@ var wicketgate = law{
 	packageLines: 900,
 	raisedLines: map[string]budget{
 		"proxy/onward":   {1000, "one exchange is one thing: who writes and who reads share what they know of a connection"},
-		"proxy":          {4850, "one decision, every HTTP front door that asks for it and the core for those that ask for others, what becomes of streams, and what keeps all that from costing an allocation each"},
+		"proxy":          {5050, "one decision, every HTTP front door that asks for it and the core for those that ask for others, what becomes of streams, a wait for the upstream that each route sets for itself with either transport, what those see who may not know of a route, and what keeps all that from costing an allocation each"},
 		"cmd/wicketgate": {5600, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
 
 		"config":               {5400, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {2340, "the vocabulary of all others, the scanner that every octet from outside passes, and the form in which many claims are kept"},
-		"validator":            {1880, "tokens that speak for themselves, those their issuer is asked about, those a status list or a deny rule tells of, and all of them again while a stream lasts"},
+		"validator":            {1900, "tokens that speak for themselves, those their issuer is asked about, those of clients it is not believed about, those a status list or a deny rule tells of, and all of them again while a stream lasts"},
 		"policy":               {2300, "paths, the ways in which others read them, routes by host and path, and each thing a route may ask of a caller, with what explain shows of it"},
 		"jwks":                 {2350, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; they are kept through outages, in memory and on disk; and verdicts of tables are held to the standard library's"},
 		"jwks/repeated":        {400, "all that the tables may come to, or they are not worth it (docs/decisions/0035)"},

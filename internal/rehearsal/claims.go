@@ -57,12 +57,15 @@ func number(at time.Time) json.RawMessage {
 // completed lays said over what a good token of the issuer has for one of
 // audiences. A claim that is null is taken out.
 func completed(said Claims, o validator.Options, audiences []string, now time.Time) Claims {
-	ends := lifetime
+	ends, client := lifetime, "some-client"
+	if len(o.Clients) > 0 {
+		client = o.Clients[0]
+	}
 	if o.MaxLifetime > 0 {
 		ends = min(ends, o.MaxLifetime)
 	}
 	all := Claims{
-		"iss": quoted(o.Issuer), "sub": quoted("somebody"), "client_id": quoted("some-client"), "jti": quoted(rand.Text()),
+		"iss": quoted(o.Issuer), "sub": quoted("somebody"), "client_id": quoted(client), "jti": quoted(rand.Text()),
 		"iat": number(now), "exp": number(now.Add(ends)),
 	}
 	if o.Profile == validator.Kubernetes {
@@ -76,7 +79,7 @@ func completed(said Claims, o validator.Options, audiences []string, now time.Ti
 		fill(all, said, cmp.Or(o.AudienceClaim, "aud"), audiences[0])
 	}
 	if o.ClientIDClaim != "" && all[o.ClientIDClaim] == nil {
-		fill(all, said, o.ClientIDClaim, "some-client")
+		fill(all, said, o.ClientIDClaim, client)
 	}
 	for path, values := range o.Required {
 		value := values[0]

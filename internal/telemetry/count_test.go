@@ -219,6 +219,7 @@ func TestEveryReasonHasAPlace(t *testing.T) {
 		token.ReasonHandshake, token.ReasonHandshakeVersion, token.ReasonTunnels, token.ReasonUpstreamBusy, token.ReasonWhen,
 		token.ReasonAsker, token.ReasonQuestion, token.ReasonReserved,
 		token.ReasonFailures, token.ReasonBusy, // only while somebody floods
+		token.ReasonIssuerClient, // only of issuers that list clients
 	}
 	places := slices.Concat(outside, earlyReasons, lateReasons, proofReasons)
 	for _, r := range token.Reasons {

@@ -58,7 +58,7 @@ func compare(want *config.Expectation, told *rehearsal.Told) []Difference {
 func code(told *rehearsal.Told) string {
 	refusal := told.Door
 	if refusal == nil {
-		refusal = told.Judged.Refusal
+		refusal = told.Judged.Told()
 	}
 	switch {
 	case refusal != nil && refusal.Code != token.CredentialRequired:

@@ -20,6 +20,7 @@ type exchange struct {
 	ctx     context.Context
 	stop    func() bool // ends the watch over ctx
 	request *http.Request
+	wait    time.Duration // for the header of the answer; 0 for ever
 	content *content      // nil when it was written at once
 	answer  io.ReadCloser // what the body of the answer is read from
 	keep    bool          // the answer does not end the connection
@@ -192,8 +193,8 @@ func (x *exchange) abort() {
 func (x *exchange) await() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.t.o.Header > 0 && !x.aborted && !x.answered {
-		_ = x.c.SetReadDeadline(time.Now().Add(x.t.o.Header))
+	if x.wait > 0 && !x.aborted && !x.answered {
+		_ = x.c.SetReadDeadline(time.Now().Add(x.wait))
 	}
 }
 
@@ -201,7 +202,7 @@ func (x *exchange) await() {
 func (x *exchange) settle() {
 	x.mu.Lock()
 	x.answered = true
-	if x.t.o.Header > 0 && !x.aborted {
+	if x.wait > 0 && !x.aborted {
 		_ = x.c.SetReadDeadline(time.Time{})
 	}
 	unread := x.unread

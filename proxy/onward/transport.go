@@ -26,7 +26,7 @@ type Options struct {
 	// of the system's: another serves one request only.
 	Dial func(context.Context) (net.Conn, error)
 
-	Header    time.Duration // from the request written to the header of its answer; 0 for ever
+	Header    time.Duration // from the request written to the header of its answer, see RoundTripWithin; 0 for ever
 	Idle      time.Duration // how long a connection is kept that nobody uses
 	MaxIdle   int           // connections kept
 	MaxHeader int64         // octets of the header of an answer and of all 1xx before it
@@ -77,18 +77,23 @@ func New(o Options) *Transport {
 // the request's context when that has ended, a net.Error with Timeout when the
 // upstream let us wait too long, or that of the connection or the body.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.RoundTripWithin(r, t.o.Header)
+}
+
+// RoundTripWithin is RoundTrip with a time of the request's own in place of Options.Header.
+func (t *Transport) RoundTripWithin(r *http.Request, header time.Duration) (*http.Response, error) {
 	answered := false
 	defer func() {
 		if !answered {
 			t.o.Done()
 		}
 	}()
-	resp, err := t.roundTrip(r)
+	resp, err := t.roundTrip(r, header)
 	answered = err == nil
 	return resp, err
 }
 
-func (t *Transport) roundTrip(r *http.Request) (*http.Response, error) {
+func (t *Transport) roundTrip(r *http.Request, header time.Duration) (*http.Response, error) {
 	if err := valid(r); err != nil {
 		closeBody(r)
 		return nil, err
@@ -100,7 +105,7 @@ func (t *Transport) roundTrip(r *http.Request) (*http.Response, error) {
 			closeBody(r)
 			return nil, err
 		}
-		x := &exchange{t: t, c: c, ctx: r.Context(), request: r}
+		x := &exchange{t: t, c: c, ctx: r.Context(), request: r, wait: header}
 		resp, err := x.run()
 		if err == nil {
 			resp.Request = first
