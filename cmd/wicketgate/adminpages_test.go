@@ -1,9 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"runtime/pprof"
 	"slices"
@@ -278,5 +286,58 @@ func TestProfiles(t *testing.T) {
 	pprof.StopCPUProfile()
 	if _, pattern := http.DefaultServeMux.Handler(httptest.NewRequest("GET", "/debug/pprof/", nil)); pattern != "" {
 		t.Errorf("the default mux has %s", pattern)
+	}
+}
+
+// TestAdminSocket has the admin listener on a Unix socket, where everybody who may
+// connect is of this machine.
+func TestAdminSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "wg") // shorter than t.TempDir: a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "admin.sock")
+	issuer := startIssuer(t)
+	file := written(t, fmt.Sprintf("version: 1\nlisten: 127.0.0.1:0\nadmin: {listen: 'unix://%s'}\nissuers: [{issuer: %q}]\nresources: [{identifier: https://rs.example.com, behind_tls: true, upstream: http://127.0.0.1:1}]\ndrain: {delay: 0s, timeout: 1s}\n", path, issuer.Identifier()))
+	command(t, "healthcheck", "--config", file).want(t, exitFailed, "cannot ask")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	log := &lockedBuffer{}
+	go func() {
+		ended <- run(&app{ctx: ctx, stdin: strings.NewReader(""), stdout: io.Discard, stderr: log, env: nothing}, []string{"serve", "--config", file})
+	}()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
+	ask := func(method, target string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://gate"+target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	eventually(t, "ready", func() bool { status, _ := ask("GET", "/readyz"); return status == http.StatusOK })
+	for target, part := range map[string]string{"/config": "issuers:", "/": "asks for", "/debug/pprof/": "heap", "/metrics": "wicketgate_build_info"} {
+		if status, body := ask("GET", target); status != http.StatusOK || !strings.Contains(body, part) {
+			t.Errorf("%s: %d %s", target, status, body)
+		}
+	}
+	if status, body := ask("POST", "/-/reload"); status != http.StatusOK {
+		t.Errorf("reload: %d %s", status, body)
+	}
+	command(t, "healthcheck", "--config", file).want(t, exitOK)
+	stop()
+	if code := <-ended; code != exitOK {
+		t.Errorf("exit %d: %s", code, log)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
 	}
 }

@@ -1,7 +1,11 @@
 package admin
 
 import (
+	"io/fs"
+	"net"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -58,5 +62,60 @@ func TestPageEscapes(t *testing.T) {
 		if body := w.Body.String(); strings.Contains(body, "<script") || strings.Contains(body, `"'>`) || strings.Count(body, "&lt;script&gt;") < 8 {
 			t.Errorf("not everything is escaped:\n%s", body)
 		}
+	}
+}
+
+// TestListenSocket: a socket takes no place that is somebody's, and leaves none.
+func TestListenSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "wg") // shorter than t.TempDir: a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "admin.sock")
+	l, err := ListenSocket(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o660 || l.Addr().String() != path {
+		t.Errorf("%v, %v, at %s", info.Mode(), err, l.Addr())
+	}
+	if _, err := ListenSocket(path); err == nil || !strings.Contains(err.Error(), "somebody listens") {
+		t.Errorf("while somebody listens: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	_ = stale.Close()
+	l, err = ListenSocket(path)
+	if err != nil {
+		t.Fatalf("in place of one left behind: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	if text, err := os.ReadFile(path); err != nil || string(text) != "precious" {
+		t.Errorf("what has the name by now is gone: %v", err)
+	}
+	if _, err := ListenSocket(path); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("in place of a file: %v", err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "nowhere"), path+".link"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenSocket(path + ".link"); err == nil {
+		t.Error("in place of a link")
 	}
 }
