@@ -107,7 +107,7 @@ func (f *fixture) wantConcealed() {
 	if _, err := os.Stat(f.decisions()); err == nil {
 		wantDecisions(f.t, f.decisions())
 	}
-	for _, page := range []string{"/metrics", "/readyz?verbose", "/version", "/", "/config", "/debug/pprof/goroutine?debug=2"} {
+	for _, page := range []string{"/metrics", "/readyz?verbose", "/version", "/", "/debug/pprof/goroutine?debug=2"} {
 		wantConcealed(f.t, page, f.elsewhere(http.MethodGet, page, fromHere).Body.String())
 	}
 }
