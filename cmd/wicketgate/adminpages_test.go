@@ -109,7 +109,7 @@ func TestStatusPageElsewhere(t *testing.T) {
 
 // onlyHere is what only this machine may ask for.
 var onlyHere = []struct{ method, path string }{
-	{"POST", "/-/reload"}, {"GET", "/config"}, {"POST", "/explain"}, {"GET", "/debug/pprof/"}, {"GET", "/debug/pprof/heap"}, {"GET", "/debug/pprof/profile"},
+	{"POST", "/-/reload"}, {"GET", "/config"}, {"POST", "/explain"}, {"GET", "/debug/pprof/"}, {"GET", "/debug/pprof/heap"}, {"GET", "/debug/pprof/goroutine"},
 }
 
 // TestOnlyThisMachine also asks as pages in a browser on this machine do.
