@@ -56,6 +56,11 @@ func TestPageEscapes(t *testing.T) {
 		Resources: []Resource{{evil, evil, evil, []Route{{evil, evil, evil, evil, evil}}}},
 		Rates:     Rates{Tally: telemetry.Tally{Decisions: map[string]float64{evil: 1}, Refusals: map[string]float64{evil: 1}}},
 	}
+	w := httptest.NewRecorder()
+	if ServePage(w, p); strings.Contains(w.Body.String(), "in force") {
+		t.Error("a page without a file tells of one")
+	}
+	p.Rates.Reloads = 1
 	for _, p.Here = range []bool{true, false} {
 		w := httptest.NewRecorder()
 		ServePage(w, p)

@@ -138,6 +138,9 @@ func (w *writer) page(p *Page) {
 }
 
 func (w *writer) reloads(p *Page) {
+	if p.Rates.Reloads+p.Rates.ReloadErrors == 0 { // the demo's has no file
+		return
+	}
 	w.element("Configuration in force for ", age(p.Now, p.Rates.ReloadedAt), "")
 	if p.Here && p.Hash != "" {
 		w.element(" (SHA-256 ", p.Hash, ")")
