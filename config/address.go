@@ -24,7 +24,7 @@ func (l listener) overlaps(o listener) bool {
 // listeners checks every address, and that resources on one are told apart by
 // their hosts.
 func (c *checker) listeners() {
-	admin, _ := c.address("admin.listen", c.Admin.Listen)
+	admin := c.adminListen()
 	c.address("listen", c.Listen)
 	var open []listener
 	sites := make(map[string]*site)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -11,10 +12,42 @@ import (
 
 // Admin describes the listener for probes and metrics.
 type Admin struct {
-	Listen       string            `yaml:"listen" default:":8421" doc:"Address for probes and metrics, as host:port or :port; default :8421."`
+	Listen       string            `yaml:"listen" default:":8421" doc:"Address for probes, metrics and the status page, as host:port, :port or unix:///path.sock, which no kubelet and no Prometheus can ask; default :8421."`
 	Probes       map[string]string `yaml:"probes" doc:"Health checks of the program beside the gate, by name, each relayed at /probe/NAME: http:// with a loopback host, or unix:///path.sock#/path; default none."`
 	ProbeTimeout time.Duration     `yaml:"probe_timeout" default:"800ms" min:"10ms" max:"20s" doc:"How long one of probes may take, as a duration from 10ms to 20s, best less than the kubelet's timeoutSeconds; default 800ms."`
 	Ready        []string          `yaml:"ready" doc:"Names in probes that must succeed for /readyz; default none."`
+}
+
+// Socket is the path of the Unix socket to listen on; empty for an address.
+func (a Admin) Socket() string {
+	path, _ := strings.CutPrefix(a.Listen, unixScheme)
+	if path == a.Listen {
+		return ""
+	}
+	return path
+}
+
+const (
+	unixScheme = "unix://"
+	longSocket = 80 // of the 107 octets that sun_path has, some are for a name on the way
+)
+
+// adminListen reads where the admin listener is. A socket is in nobody's way.
+func (c *checker) adminListen() listener {
+	const at, hint = "admin.listen", "write it like unix:///run/wicketgate/admin.sock"
+	path := c.Admin.Socket()
+	switch {
+	case strings.HasPrefix(c.Admin.Listen, "/"):
+		c.bad(at, "is a path without unix://", hint)
+	case !strings.HasPrefix(c.Admin.Listen, unixScheme):
+		l, _ := c.address(at, c.Admin.Listen)
+		return l
+	case !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/":
+		c.bad(at, "is no absolute path of a socket", hint)
+	case len(path) > longSocket:
+		c.bad(at, fmt.Sprintf("is a path of more than %d octets", longSocket), "a socket's path is short; "+hint)
+	}
+	return listener{}
 }
 
 // BypassCheck says whether the gate looks for a way around itself.

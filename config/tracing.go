@@ -13,7 +13,7 @@ import (
 type Tracing struct {
 	Endpoint    string            `yaml:"endpoint" doc:"URL of the collector that takes spans by OTLP, like http://collector:4318; /v1/traces is added where it has no path; default $OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or $OTEL_EXPORTER_OTLP_ENDPOINT, and without all three there are no spans."`
 	Protocol    string            `yaml:"protocol" enum:"http/protobuf,grpc" doc:"How they are sent; default $OTEL_EXPORTER_OTLP_PROTOCOL, then http/protobuf."`
-	Headers     map[string]string `yaml:"headers" doc:"What is sent to the collector with them, by header name; default $OTEL_EXPORTER_OTLP_HEADERS."`
+	Headers     map[string]string `yaml:"headers" secret:"true" doc:"What is sent to the collector with them, by header name; default $OTEL_EXPORTER_OTLP_HEADERS."`
 	HeadersFile string            `yaml:"headers_file" doc:"File with lines like Authorization: Bearer x, which are sent too; read again when it changes; default none."`
 	CAFile      string            `yaml:"ca_file" doc:"File with the certificate authorities in PEM that vouch for the collector; default $OTEL_EXPORTER_OTLP_CERTIFICATE, then the system's."`
 	CertFile    string            `yaml:"cert_file" doc:"File with our certificate chain in PEM, for a collector that wants one; default $OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE."`

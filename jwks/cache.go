@@ -62,6 +62,7 @@ type Status struct {
 	Ready        bool // its tokens can be judged
 	Keys         int
 	LastSuccess  time.Time // start of the load that brought the keys held
+	Next         time.Time // when Run loads them again; zero for at once
 	Err          string    // why the last load failed; empty when it did not
 	Skew         Skew
 }
@@ -294,7 +295,7 @@ func (c *Cache) Status() []Status {
 	all := make([]Status, len(t.list))
 	for i, e := range t.list {
 		set, loaded, err := e.current.Peek()
-		all[i] = Status{Name: e.source.Name, Issuer: e.source.Issuer, LastSuccess: loaded}
+		all[i] = Status{Name: e.source.Name, Issuer: e.source.Issuer, LastSuccess: loaded, Next: e.current.Due()}
 		if set != nil {
 			all[i].Keys, all[i].Ready = set.Len(), set.Len() > 0
 		}

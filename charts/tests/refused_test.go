@@ -36,6 +36,7 @@ func TestRefused(t *testing.T) {
 		{"other traffic port", `ports: {traffic: 9000}`, `ports.traffic is 9000, but the configuration has listen: ":8420"`},
 		{"other listen", `config: {listen: ":9000"}`, `ports.traffic is 8420, but the configuration has listen: ":9000"`},
 		{"other admin port", `config: {admin: {listen: ":8400"}}`, `ports.admin is 8421, but the configuration has admin.listen: ":8400"`},
+		{"admin where no kubelet asks", `config: {admin: {listen: "unix:///run/wicketgate/admin.sock"}}`, `ports.admin is 8421, but the configuration has admin.listen: "unix:///run/wicketgate/admin.sock"`},
 		{"certificate unused", `tls: {existingSecret: a}`, "but the configuration serves plain HTTP: add tls:"},
 		{"certificate not mounted", `config: {tls: {cert_file: /run/secrets/wicketgate/tls/tls.crt}}`, "tls.existingSecret is not set"},
 		{"killed before it has drained", `config: {drain: {delay: 10s, timeout: 1m30.5s}}`, "terminationGracePeriodSeconds is 40, but drain.delay and drain.timeout of the configuration take 101 s and need 5 more: set 106"},

@@ -4,23 +4,27 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/wicketgate/wicketgate/internal/admin"
 )
 
 // adminWrite bounds the writing of an answer on the admin listener.
 const adminWrite = 30 * time.Second
 
-// adminHandler serves probes and metrics. Nothing here changes anything, but
-// /drain, which a kubelet's preStop hook calls, and a reload, which only this
-// machine may ask for.
+// adminHandler serves probes, metrics and the status page. Nothing here changes
+// anything, but /drain, which a kubelet's preStop hook calls, and a reload. That,
+// and what tells more than the metrics do, is for this machine only.
 func (g *gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
+	alive := func(w http.ResponseWriter, _ *http.Request) { admin.Text(w, http.StatusOK, "ok\n") }
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /healthz", alive)
+	mux.HandleFunc("GET /{$}", g.status)
 	mux.HandleFunc("GET /readyz", g.readyz)
 	mux.Handle("GET /metrics", g.metrics.Handler())
 	mux.Handle("GET /jwks.json", &g.stores.signing)
@@ -31,15 +35,13 @@ func (g *gateway) adminHandler() http.Handler {
 	mux.HandleFunc("GET /probe/{name}", g.probe)
 	mux.HandleFunc("GET /drain", g.drainNow)
 	mux.HandleFunc("POST /drain", g.drainNow)
-	mux.HandleFunc("POST /-/reload", g.reloadNow)
+	mux.HandleFunc("POST /-/reload", admin.OnlyHere(g.reloadNow))
+	mux.HandleFunc("POST /explain", admin.OnlyHere(g.explainHere))
+	mux.HandleFunc("GET /config", admin.OnlyHere(g.showConfig))
+	profiles := &admin.Profiles{Write: adminWrite, Leaving: g.leaving}
+	mux.HandleFunc("GET /debug/pprof/{$}", admin.OnlyHere(profiles.ServeHTTP))
+	mux.HandleFunc("GET /debug/pprof/{name}", admin.OnlyHere(profiles.ServeHTTP))
 	return mux
-}
-
-func text(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(body)) // a client that has gone needs no answer
 }
 
 // readiness tells say of each thing that the gate must have, or be, to be ready.
@@ -77,7 +79,7 @@ func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	if lines.Len() == 0 {
 		lines.WriteString("ok\n")
 	}
-	text(w, status, lines.String())
+	admin.Text(w, status, lines.String())
 }
 
 // drainNow looks unready and returns when the cluster has had time to notice,
@@ -92,26 +94,21 @@ func (g *gateway) drainNow(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithDeadline(r.Context(), until)
 	defer cancel()
 	<-ctx.Done()
-	text(w, http.StatusOK, "draining\n")
+	admin.Text(w, http.StatusOK, "draining\n")
 }
 
-func (g *gateway) reloadNow(w http.ResponseWriter, r *http.Request) {
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		text(w, http.StatusForbidden, "only from this machine\n")
-		return
-	}
+func (g *gateway) reloadNow(w http.ResponseWriter, _ *http.Request) {
 	done := make(chan bool, 1)
 	select {
 	case g.reload <- done:
 	case <-g.leaving:
-		text(w, http.StatusServiceUnavailable, "draining: nothing is replaced any more\n")
+		admin.Text(w, http.StatusServiceUnavailable, "draining: nothing is replaced any more\n")
 		return
 	}
 	// What this request answers holds for every request accepted after it.
 	if !<-done {
-		text(w, http.StatusUnprocessableEntity, "not replaced; the log says why\n")
+		admin.Text(w, http.StatusUnprocessableEntity, "not replaced; the log says why\n")
 		return
 	}
-	text(w, http.StatusOK, "replaced\n")
+	admin.Text(w, http.StatusOK, "replaced\n")
 }

@@ -50,6 +50,7 @@ type stores struct {
 	started   time.Time            // before it nobody remembers which proofs were used
 	stage     *rehearsal.Stage     // stands in for all who would be asked; nil but in a rehearsal
 	seed      maphash.Seed         // of the shares of report-only
+	borrowed  bool                 // what is read from files belongs to stores that serve, and has been read
 }
 
 func newStores(c *config.File, metrics *telemetry.Telemetry) *stores {
@@ -169,7 +170,7 @@ func build(c *config.File, s *stores) (*plan, error) {
 func probeCopies(c *config.File, s *stores) error {
 	// What was found good at the start may be gone now: that costs copies, and not
 	// the rules of a new file.
-	if c.CacheDir == "" || s.metrics != nil && len(s.keys.Status()) > 0 {
+	if c.CacheDir == "" || s.borrowed || s.metrics != nil && len(s.keys.Status()) > 0 {
 		return nil
 	}
 	// Nor need it be writable when a gate starts.

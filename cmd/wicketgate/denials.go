@@ -29,6 +29,9 @@ func newDenials(c *config.File, metrics *telemetry.Telemetry) *denials.Sources {
 // loadDenials reads what the configuration says about rules, and their files
 // for the first time.
 func (s *stores) loadDenials(c *config.File) error {
+	if s.borrowed {
+		return nil
+	}
 	var err error
 	if c.Revocation.Redis.On() {
 		_, err = redisOptions(c, rulesBlock, c.Revocation.Redis)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +30,8 @@ type explainCommand struct {
 	From     string   `help:"The client's address, for networks. Default: this host's own." placeholder:"ADDRESS"`
 	Header   []string `short:"H" help:"A further header of the request, 'Name: value'." placeholder:"HEADER"`
 	Resource string   `help:"The resource's name. Default: the one that the URL is of." placeholder:"NAME"`
+
+	shown []byte // the content of Cert; nil for none
 }
 
 // Help is shown by explain --help.
@@ -67,16 +71,19 @@ func (e *explainCommand) Run(a *app) error {
 		}
 	}
 	stores.nonces.Use(compiled.nonces, file.DPoP.NonceMaxAge)
-	resource, req, err := e.request(a, file)
+	given, err := io.ReadAll(io.LimitReader(a.stdin, maxStdin))
 	if err != nil {
 		return err
 	}
 	if e.Cert != "" {
-		compiled.table.Certificates = nil // it counts as if the proxy had written it
+		if e.shown, err = os.ReadFile(e.Cert); err != nil {
+			return fmt.Errorf("%s: %w", e.Cert, err)
+		}
 	}
-	answer := &rehearsal.Answer{Fields: http.Header{}}
-	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(a.ctx))
-	e.print(a.stdout, resource, req, told, answer)
+	told, answer, err := e.explain(a.ctx, a.stdout, file, compiled, string(given))
+	if err != nil {
+		return err
+	}
 	if told.Reason() == token.ReasonDPoPNonce && compiled.nonces == nil {
 		fmt.Fprintln(a.stdout, "note      a running gate makes nonces that are known to it alone, so none passes here; dpop.nonce_secret_file shares them")
 	}
@@ -87,13 +94,24 @@ func (e *explainCommand) Run(a *app) error {
 	return nil
 }
 
-// request builds the request as the client would have sent it.
-func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *http.Request, error) {
-	resource, at, err := e.target(file)
+// explain decides about a request with the token given and tells how to w.
+func (e *explainCommand) explain(ctx context.Context, w io.Writer, file *config.File, compiled *plan, given string) (*proxy.Explained, *rehearsal.Answer, error) {
+	resource, req, err := e.request(file, given)
 	if err != nil {
 		return nil, nil, err
 	}
-	given, err := io.ReadAll(io.LimitReader(a.stdin, maxStdin))
+	if e.shown != nil {
+		compiled.table.Certificates = nil // it counts as if the proxy had written it
+	}
+	answer := &rehearsal.Answer{Fields: http.Header{}}
+	told := compiled.table.Explain(answer, listenOf(file, *resource), req.WithContext(ctx))
+	e.print(w, resource, req, told, answer)
+	return told, answer, nil
+}
+
+// request builds the request as the client would have sent it.
+func (e *explainCommand) request(file *config.File, given string) (*config.Resource, *http.Request, error) {
+	resource, at, err := e.target(file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,13 +138,13 @@ func (e *explainCommand) request(a *app, file *config.File) (*config.Resource, *
 		}
 		req.Header.Add(name, value)
 	}
-	e.present(req, string(given))
+	e.present(req, given)
 	switch {
-	case e.Cert == "" && file.TLS.ClientAuth == "require" && file.MTLS.From != "header":
+	case e.shown == nil && file.TLS.ClientAuth == "require" && file.MTLS.From != "header":
 		return nil, nil, errors.New("tls.client_auth: require ends the handshake of a client without a certificate; name one with --cert")
-	case e.Cert != "":
-		if req.TLS, err = clientConnection(file, e.Cert); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", e.Cert, err)
+	case e.shown != nil:
+		if req.TLS, err = clientConnection(file, e.shown); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", cmp.Or(e.Cert, "certificate"), err)
 		}
 	}
 	return resource, req, nil

@@ -6,16 +6,15 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/wicketgate/wicketgate/config"
 )
 
-// clientConnection is a TLS connection whose client showed the certificates in
-// a file, its own first. It fails where serve would not see them, or would end
+// clientConnection is a TLS connection whose client showed certificates, in PEM,
+// its own first. It fails where serve would not see them, or would end
 // the handshake.
-func clientConnection(c *config.File, path string) (*tls.ConnectionState, error) {
-	shown, err := readShown(path)
+func clientConnection(c *config.File, text []byte) (*tls.ConnectionState, error) {
+	shown, err := readShown(text)
 	if err != nil {
 		return nil, err
 	}
@@ -34,11 +33,7 @@ func clientConnection(c *config.File, path string) (*tls.ConnectionState, error)
 
 // readShown passes over what is no certificate: clients keep the key in the
 // same file.
-func readShown(path string) (shown []*x509.Certificate, err error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
+func readShown(text []byte) (shown []*x509.Certificate, err error) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue

@@ -96,7 +96,7 @@ func (healthcheckCommand) Help() string {
 
 // Run asks readyz and fails unless the answer is 200.
 func (h *healthcheckCommand) Run(a *app) error {
-	url := h.URL
+	url, transport := h.URL, &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	if url == "" {
 		path, err := a.configPath(h.Config)
 		if err != nil {
@@ -107,6 +107,12 @@ func (h *healthcheckCommand) Run(a *app) error {
 			return err
 		}
 		url = "http://" + dialable(file.Admin.Listen) + "/readyz"
+		if path := file.Admin.Socket(); path != "" {
+			url = "http://localhost/readyz"
+			transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", path)
+			}
+		}
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, h.Wait)
 	defer cancel()
@@ -114,8 +120,7 @@ func (h *healthcheckCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}}
-	resp, err := client.Do(req)
+	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return fmt.Errorf("cannot ask whether the gate is ready: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/admin"
 	"github.com/wicketgate/wicketgate/internal/telemetry"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/bound"
@@ -93,11 +94,11 @@ func (g *gateway) listen() (_ *servers, err error) {
 	if err := g.openDoors(s); err != nil {
 		return nil, err
 	}
-	admin := &http.Server{
+	pages := &http.Server{
 		Handler: g.adminHandler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: adminWrite,
 		MaxHeaderBytes: 16 << 10, ErrorLog: telemetry.StdLog(g.log),
 	}
-	if s.admin, err = g.bind(g.file.Admin.Listen, admin); err != nil || g.stores.receiver == nil {
+	if s.admin, err = g.bind(g.file.Admin.Listen, pages); err != nil || g.stores.receiver == nil {
 		return s, err
 	}
 	s.signals, err = g.signalsServer()
@@ -107,8 +108,12 @@ func (g *gateway) listen() (_ *servers, err error) {
 func (g *gateway) bind(address string, h *http.Server) (*server, error) {
 	l, bound := g.bound[address]
 	if !bound {
+		listen := func() (net.Listener, error) { return net.Listen("tcp", address) }
+		if path := g.file.Admin.Socket(); path != "" && address == g.file.Admin.Listen {
+			listen = func() (net.Listener, error) { return admin.ListenSocket(path) }
+		}
 		var err error
-		if l, err = net.Listen("tcp", address); err != nil {
+		if l, err = listen(); err != nil {
 			return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 		}
 	}

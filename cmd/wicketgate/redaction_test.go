@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -108,10 +107,8 @@ func (f *fixture) wantConcealed() {
 	if _, err := os.Stat(f.decisions()); err == nil {
 		wantDecisions(f.t, f.decisions())
 	}
-	for _, page := range []string{"/metrics", "/readyz?verbose", "/version", "/"} {
-		w := httptest.NewRecorder()
-		f.gateway.adminHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, page, nil))
-		wantConcealed(f.t, page, w.Body.String())
+	for _, page := range []string{"/metrics", "/readyz?verbose", "/version", "/", "/debug/pprof/goroutine?debug=2"} {
+		wantConcealed(f.t, page, f.elsewhere(http.MethodGet, page, fromHere).Body.String())
 	}
 }
 

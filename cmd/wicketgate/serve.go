@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/admin"
 	"github.com/wicketgate/wicketgate/internal/bypass"
 	"github.com/wicketgate/wicketgate/internal/clock"
 	"github.com/wicketgate/wicketgate/internal/decisions"
@@ -160,9 +162,13 @@ type gateway struct {
 	reload   chan chan<- bool          // asked for by the admin listener
 	leaving  chan struct{}             // closed when nothing is replaced any more
 
-	mu   sync.Mutex   // guards file and plan
+	rates      admin.Recorder // of the status page
+	explaining sync.Mutex     // one at a time
+
+	mu   sync.Mutex   // guards all below
 	file *config.File // in force
 	plan *plan
+	hash string // of the files; empty where there are none
 }
 
 // newGateway compiles file and opens nothing yet.
@@ -181,6 +187,7 @@ func newGateway(a *app, path string, file *config.File) (*gateway, error) {
 	g.metrics = telemetry.New(telemetry.Options{
 		Version: version(), Revision: revision(), Log: log, Access: telemetry.ParseAccess(file.Log.Access),
 	})
+	g.rates.Take = g.metrics.Tally
 	g.room = fit(file, log)
 	g.stores = newStores(file, g.metrics)
 	if err := errors.Join(g.stores.openReplays(file), g.stores.openAnswers(file)); err != nil {
@@ -243,6 +250,9 @@ func (g *gateway) enforce(file *config.File, compiled *plan, lines *decisions.Ou
 	if g.path != "" {
 		hash, err := config.Hash(g.path, file.Files())
 		g.metrics.Reloaded(hash, err)
+		g.mu.Lock()
+		g.hash = hex.EncodeToString(hash[:])
+		g.mu.Unlock()
 	}
 	for _, w := range file.Warnings() {
 		g.log.Warn("configuration", zap.String("setting", w.Path), zap.String("warning", w.Message), zap.String("rule", w.Rule))
@@ -264,6 +274,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	background.Go(func() { g.watchClock(ctx, clock.NewWatch(clock.Now())) })
 	background.Go(func() { g.stores.denials.Run(ctx) })
 	background.Go(func() { g.bypass.Run(ctx) })
+	background.Go(func() { g.rates.Run(ctx) })
 	background.Go(func() { g.stores.upstreams.Follow(ctx) })
 	if receiver := g.stores.receiver; receiver != nil {
 		background.Go(func() { receiver.keys.Run(ctx) })

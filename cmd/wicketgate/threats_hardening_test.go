@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -122,25 +123,40 @@ func hardeningS08(t *testing.T) {
 }
 
 // hardeningS10 asks for every page that operators' ports of other programs
-// have had, by every method.
+// have had, by every method, from this machine and from another. What there is
+// for this machine only is closed to the other, and nothing is changed by
+// either.
 func hardeningS10(t *testing.T) {
 	f := newFixture(t, nil)
 	f.untilReady()
-	served := map[string]string{"/livez": "GET", "/readyz": "GET", "/metrics": "GET", "/version": "GET", "/drain": "GET POST", "/-/reload": "POST", "/jwks.json": "GET"}
+	open := map[string]string{"/": "GET", "/livez": "GET", "/healthz": "GET", "/readyz": "GET", "/metrics": "GET", "/version": "GET", "/drain": "GET POST", "/jwks.json": "GET"}
+	here := map[string]string{"/-/reload": "POST", "/config": "GET", "/explain": "POST", "/debug/pprof/": "GET", "/debug/pprof/heap": "GET", "/debug/pprof/cmdline": "GET"}
 	paths := []string{
-		"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars", "/debug/requests", "/config", "/configz", "/config_dump", "/quitquitquit", "/-/quit",
-		"/-/healthy", "/logging", "/flags", "/env", "/actuator", "/api/v1/config", "/livez/", "//livez", "/livez/../metrics", "/metrics/x", "/Metrics", "/livez%2f", "/drain/", "/drain/now", "/-/reload/", "/-", "/explain", "/probe/x",
+		"/debug/vars", "/debug/requests", "/debug/pprof", "/debug/pprof/heap/x", "/configz", "/config_dump", "/config/", "/quitquitquit", "/-/quit",
+		"/-/healthy", "/logging", "/flags", "/env", "/actuator", "/api/v1/config", "/livez/", "//livez", "/livez/../metrics", "/metrics/x", "/Metrics", "/livez%2f", "/drain/", "/drain/now", "/-/reload/", "/-", "/explain/", "/index.html", "/probe/x",
 	}
-	for path := range served {
-		paths = append(paths, path)
+	paths = slices.Concat(paths, slices.Collect(maps.Keys(open)), slices.Collect(maps.Keys(here)))
+	has := func(served map[string]string, path, method string) bool {
+		methods := strings.Fields(served[path])
+		return slices.Contains(methods, method) || method == "HEAD" && slices.Contains(methods, "GET")
+	}
+	closed := func(status int, location string) bool {
+		moved := status >= 300 && slices.Contains([]string{"/livez", "/metrics", "/debug/pprof/"}, location)
+		return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || moved
 	}
 	for _, path := range paths {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X"} {
-			if methods := strings.Fields(served[path]); slices.Contains(methods, method) || method == "HEAD" && slices.Contains(methods, "GET") {
-				continue // those do what TestAdminPages and TestAdminReload show
+			if has(open, path, method) {
+				continue // those do what TestAdminPages shows
 			}
-			r := f.ask(method, path)
-			if r.StatusCode != http.StatusNotFound && r.StatusCode != http.StatusMethodNotAllowed && r.Header.Get("Location") != "/livez" && r.Header.Get("Location") != "/metrics" || r.StatusCode < 300 {
+			other := f.elsewhere(method, path, nil)
+			if other.Code != http.StatusForbidden && !closed(other.Code, other.Header().Get("Location")) || has(here, path, method) && other.Code != http.StatusForbidden {
+				t.Errorf("%s %s from elsewhere: %d %.80s", method, path, other.Code, other.Body)
+			}
+			if has(here, path, method) {
+				continue // those do what TestOnlyThisMachine and its neighbours show
+			}
+			if r := f.ask(method, path); !closed(r.StatusCode, r.Header.Get("Location")) {
 				t.Errorf("%s %s: %d %.80s", method, path, r.StatusCode, r.body)
 			}
 		}

@@ -207,6 +207,9 @@ func (r *Resource[T]) Peek() (value T, loaded time.Time, err error) {
 	return value, s.loaded, s.err
 }
 
+// Due is when Run loads the value next; zero for at once. It takes no lock.
+func (r *Resource[T]) Due() time.Time { return r.state.Load().due }
+
 // Run loads the value at once and again at about 80 % of its freshness, or
 // after the backoff. It returns when ctx ends and no load is under way; a load
 // that was is cancelled.

@@ -14,7 +14,8 @@ type metrics struct {
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
 	overhead        prometheus.Histogram
-	refusals        map[token.Reason]prometheus.Counter
+	refused         *prometheus.CounterVec
+	refusals        map[token.Reason]prometheus.Counter // of refused
 	inFlight        *prometheus.GaugeVec
 	connections     *prometheus.GaugeVec
 	turnedAway      *prometheus.CounterVec
@@ -138,11 +139,11 @@ func (m *metrics) makeRequests(f promauto.Factory) {
 	m.overhead = f.NewHistogram(histogram("overhead_seconds",
 		"The gate's own part of a request: until it was handed on or answered.",
 		.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .25, 1))
-	refusals := f.NewCounterVec(counter("refusals_total",
+	m.refused = f.NewCounterVec(counter("refusals_total",
 		"Requests that were refused or could not be decided, by the check that said so."), []string{"reason"})
 	m.refusals = map[token.Reason]prometheus.Counter{}
 	for _, r := range token.Reasons {
-		m.refusals[r.Reason] = refusals.WithLabelValues(string(r.Reason))
+		m.refusals[r.Reason] = m.refused.WithLabelValues(string(r.Reason))
 	}
 	m.inFlight = f.NewGaugeVec(gauge("requests_in_flight",
 		"Requests that are not answered yet."), []string{"listener"})

@@ -39,6 +39,7 @@ type Options struct {
 type Telemetry struct {
 	registry *prometheus.Registry
 	metrics  *metrics
+	counted  *prometheus.Registry // what a Tally is of
 	log      *zap.Logger
 	access   Access
 	lines    *zap.Logger // the access log: log, sampled
@@ -68,6 +69,7 @@ func New(o Options) *Telemetry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	t.metrics = newMetrics(t.registry)
+	t.counted = t.metrics.counted()
 	t.noise = standardLog{kindOnly{limited(o.Log)}, t.metrics.unsolicited.Inc}
 	t.metrics.build.WithLabelValues(o.Version, o.Revision, runtime.Version(), FIPS()).Set(1)
 	t.metrics.sizes(t.registry,
