@@ -193,7 +193,7 @@ var wicketgate = law{
 		"jwks":                 {2350, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; they are kept through outages, in memory and on disk; and verdicts of tables are held to the standard library's"},
 		"jwks/repeated":        {400, "all that the tables may come to, or they are not worth it (docs/decisions/0035)"},
 		"policy/expr":          {1160, "a value of the language for each thing that a claim can be, decoded when it is asked for, and all that is refused before an expression runs"},
-		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
+		"internal/devissuer":   {1610, "the issuer, its attackers and its clients: the other side of every test; and the page of the demo, which asks it from another origin"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},
 		"internal/imports":     {4500, "five formats, each with its own way to say who may do what, and what makes one rule for each request of them"},
