@@ -184,7 +184,7 @@ var wicketgate = law{
 	raisedLines: map[string]budget{
 		"proxy/onward":   {1000, "one exchange is one thing: who writes and who reads share what they know of a connection"},
 		"proxy":          {4850, "one decision, every HTTP front door that asks for it and the core for those that ask for others, what becomes of streams, and what keeps all that from costing an allocation each"},
-		"cmd/wicketgate": {5600, "a file for each command, the command line, and the wiring: each key of the file has its line here"},
+		"cmd/wicketgate": {5740, "a file for each command, the command line, and the wiring: each key of the file has its line here; and what serves the page of the demo"},
 
 		"config":               {5400, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema and the watch"},
 		"token":                {2340, "the vocabulary of all others, the scanner that every octet from outside passes, and the form in which many claims are kept"},
