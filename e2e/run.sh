@@ -49,7 +49,7 @@ fi
 [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci
 (cd .. && go build -o "$folder/wicketgate" ./cmd/wicketgate)
 
-[ $# -gt 0 ] || set -- verdicts.test.js bound.test.js discovery.test.js opaque.test.js rotation.test.js outage.test.js
+[ $# -gt 0 ] || set -- verdicts.test.js bound.test.js discovery.test.js opaque.test.js rotation.test.js outage.test.js playground.test.js
 WICKETGATE="$folder/wicketgate" E2E_TMP="$folder" \
 	timeout -k 10 220 node --test --test-concurrency=1 --test-reporter=spec "$@" &
 tests=$!

@@ -417,7 +417,7 @@ var sixAnswers = []string{"401", "200", "403", "401", "200", "401"}
 
 func TestDemoOnce(t *testing.T) {
 	o := command(t, "demo", "--once")
-	o.want(t, exitOK, "All 6 answers are as they should be.", "X-Auth-Subject", `error="insufficient_scope"`)
+	o.want(t, exitOK, "All 6 answers are as they should be. So is the page at /playground.", "X-Auth-Subject", `error="insufficient_scope"`)
 	if got := statuses(o.stdout); !slices.Equal(got, sixAnswers) {
 		t.Errorf("statuses %v, want %v", got, sixAnswers)
 	}

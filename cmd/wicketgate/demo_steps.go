@@ -74,21 +74,25 @@ var demoSteps = []demoStep{
 	},
 }
 
-// printLines prints the requests for a user to copy.
-func (d *demo) printLines(a *app) {
-	program := "wicketgate"
+// called is how a user calls the program.
+func (a *app) called() string {
 	switch {
 	case strings.Contains(a.program, "go-build"):
-		program = "go run ./cmd/wicketgate"
+		return "go run ./cmd/wicketgate"
 	case strings.Contains(a.program, "/"):
-		program = a.program
+		return a.program
 	}
-	fill := strings.NewReplacer("{gate}", d.gate, "{wicketgate}", program, "token --", "token --issuer "+d.issuer+" --")
-	if d.issuer == "http://127.0.0.1:8422" {
-		fill = strings.NewReplacer("{gate}", d.gate, "{wicketgate}", program)
+	return "wicketgate"
+}
+
+// printLines prints the requests for a user to copy.
+func (d *demo) printLines(a *app) {
+	fill := strings.NewReplacer("{gate}", d.gate, "{wicketgate}", a.called(), "token --", "token --issuer "+d.issuer+" --")
+	if d.issuer == demoIssuer {
+		fill = strings.NewReplacer("{gate}", d.gate, "{wicketgate}", a.called())
 	}
-	fmt.Fprintf(a.stdout, "The gate is at %s, its admin pages at http://%s, the issuer at %s.\nIn another terminal:\n",
-		d.gate, d.gateway.file.Admin.Listen, d.issuer)
+	fmt.Fprintf(a.stdout, "The gate is at %s, its admin pages at http://%s, the issuer at %s.\nIn a browser: %s\nIn another terminal:\n",
+		d.gate, d.gateway.file.Admin.Listen, d.issuer, d.gate+playgroundPath)
 	for i, step := range demoSteps {
 		fmt.Fprintf(a.stdout, "\n# %d. %s\n", i+1, step.title)
 		for _, line := range step.lines {
@@ -124,10 +128,41 @@ func (d *demo) tryAll(ctx context.Context, a *app) error {
 			fmt.Fprintf(a.stderr, "wicketgate: request %d: %s\n", i+1, why)
 		}
 	}
+	if err := d.tryPage(ctx); err != nil {
+		failed = true
+		fmt.Fprintf(a.stderr, "wicketgate: the playground: %v\n", err)
+	}
 	if failed {
 		return errDemo
 	}
-	fmt.Fprintf(a.stdout, "All %d answers are as they should be.\n", len(demoSteps))
+	fmt.Fprintf(a.stdout, "All %d answers are as they should be. So is the page at %s.\n", len(demoSteps), playgroundPath)
+	return nil
+}
+
+// tryPage fetches the page as a browser would, and compares it.
+func (d *demo) tryPage(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.gate+playgroundPath, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	switch kind, policy := resp.Header.Get("Content-Type"), resp.Header.Get("Content-Security-Policy"); {
+	case err != nil:
+		return err
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("status %d, want %d", resp.StatusCode, http.StatusOK)
+	case kind != "text/html; charset=utf-8":
+		return fmt.Errorf("the Content-Type is %q, want HTML", kind)
+	case policy != d.page.policy:
+		return fmt.Errorf("the Content-Security-Policy is %q, want %q", policy, d.page.policy)
+	case string(body) != d.page.text:
+		return errors.New("another page")
+	}
 	return nil
 }
 

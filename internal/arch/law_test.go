@@ -187,7 +187,7 @@ var wicketgate = law{
 	raisedLines: map[string]budget{
 		"proxy/onward":   {1000, "one exchange is one thing: who writes and who reads share what they know of a connection"},
 		"proxy":          {5050, "one decision, every HTTP front door that asks for it and the core for those that ask for others, what becomes of streams, a wait for the upstream that each route sets for itself with either transport, what those see who may not know of a route, and what keeps all that from costing an allocation each"},
-		"cmd/wicketgate": {6400, "a file for each command, the command line, the wiring, where each key of the file has its line, and what the admin listener tells of all that"},
+		"cmd/wicketgate": {6400, "a file for each command, the command line, the wiring, where each key of the file has its line, what the admin listener tells of all that, and what serves the page of the demo"},
 
 		"config":               {5500, "the file's shape with a sentence for each key, a strict decoder, every complaint with its place, the schema, the watch, and the file as it may be shown"},
 		"token":                {2340, "the vocabulary of all others, the scanner that every octet from outside passes, and the form in which many claims are kept"},
@@ -196,7 +196,7 @@ var wicketgate = law{
 		"jwks":                 {2350, "keys are read twice, by us and by jwx, and weak ones are told, since that door is where forgeries would come in; they are kept through outages, in memory and on disk; and verdicts of tables are held to the standard library's"},
 		"jwks/repeated":        {400, "all that the tables may come to, or they are not worth it (docs/decisions/0035)"},
 		"policy/expr":          {1160, "a value of the language for each thing that a claim can be, decoded when it is asked for, and all that is refused before an expression runs"},
-		"internal/devissuer":   {1560, "the issuer, its attackers and its clients: the other side of every test"},
+		"internal/devissuer":   {1610, "the issuer, its attackers and its clients: the other side of every test; and the page of the demo, which asks it from another origin"},
 		"validator/dpop":       {960, "the checks of a proof in the order of their cost, nonces, and the two times when a store has forgotten: after a start, and after the wall clock was set back"},
 		"validator/introspect": {1450, "two protocols, four ways to say who asks, two forms of an answer, sharing answers sealed, and a barrier for panics while asking"},
 		"internal/denials":     {1150, "three sources, what each does when it is in trouble, and the two that we write too"},

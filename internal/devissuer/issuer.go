@@ -55,6 +55,7 @@ type Options struct {
 	Members    map[string]json.RawMessage // laid over the metadata; nil removes a member
 	TLS        bool                       // Listen speaks HTTPS, with a throwaway certificate
 	Clients    []Client                   // who may ask about tokens; default nobody
+	Origins    []string                   // of pages whose scripts may ask for tokens; with any, all must ask by a name of loopback. Default none
 	Now        func() time.Time           // default time.Now
 }
 
@@ -154,6 +155,9 @@ func (is *Issuer) Requests() []string {
 
 // ServeHTTP answers honestly unless a fault is due.
 func (is *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if is.current().pages(w, r) {
+		return
+	}
 	// The body is read first: until then the server does not notice a client
 	// that leaves, as a fault that holds the answer must.
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
