@@ -38,6 +38,23 @@ func Load(path string, env func(string) (string, bool)) (*File, error) {
 	return f, nil
 }
 
+// LoadAdmin reads where the admin listener is, and takes the rest of the file as it
+// comes: a gate goes on with the file before one that is wrong, and may be asked all
+// the same. The error is of a file that cannot be read at all.
+func LoadAdmin(path string, env func(string) (string, bool)) (Admin, error) {
+	text, err := read(path)
+	if err != nil {
+		return Admin{}, fmt.Errorf("configuration file: %w", err)
+	}
+	s, f := newSource(path, strings.TrimPrefix(string(text), "\uFEFF")), &File{}
+	v := reflect.ValueOf(f).Elem()
+	setDefaults(v)
+	if root := s.document(string(text)); root != nil {
+		(&decoder{source: s, env: env}).value("", root, v, "")
+	}
+	return f.Admin, nil
+}
+
 // Parse reads the text of a file called name. It opens no file; names of files
 // come out relative to the folder of name. The error is an Errors with all
 // that is wrong.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/admin"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
@@ -81,7 +82,7 @@ func (c *demoCommand) start(a *app) (_ *demo, err error) {
 	if err != nil {
 		return nil, err
 	}
-	admin, err := d.listen(c.address(c.Admin, "8421"))
+	pages, err := d.listen(c.address(c.Admin, "8421"))
 	if err != nil {
 		return nil, err
 	}
@@ -100,14 +101,14 @@ func (c *demoCommand) start(a *app) (_ *demo, err error) {
 	echo := &http.Server{Handler: demoAPI(d.page), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = echo.Serve(api) }() // it ends with Close
 	d.close = append(d.close, func() { _ = echo.Close() })
-	file, err := config.Parse("demo", []byte(demoConfig(gate.Addr(), admin.Addr(), api.Addr(), d.issuer, hosts)), a.env)
+	file, err := config.Parse("demo", []byte(demoConfig(gate.Addr(), pages.Addr(), api.Addr(), d.issuer, hosts)), a.env)
 	if err != nil {
 		return nil, a.complain(err)
 	}
 	if d.gateway, err = newGateway(a, "", file); err != nil {
 		return nil, err
 	}
-	d.gateway.bound = map[string]net.Listener{gate.Addr().String(): gate, admin.Addr().String(): admin}
+	d.gateway.bound = map[string]net.Listener{gate.Addr().String(): gate, pages.Addr().String(): pages}
 	return d, nil
 }
 
@@ -222,7 +223,7 @@ func demoAPI(page http.Handler) http.Handler {
 	mux.HandleFunc("/", echoAPI)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !devissuer.LoopbackHost(r.Host) {
-			text(w, http.StatusMisdirectedRequest, "this API answers to names of loopback only\n")
+			admin.Text(w, http.StatusMisdirectedRequest, "this API answers to names of loopback only\n")
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wicketgate/wicketgate/internal/admin"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 	"github.com/wicketgate/wicketgate/token"
 )
@@ -93,7 +94,7 @@ func hashOf(element string) (string, error) {
 // ServeHTTP serves the page, to those who came to it through the gate.
 func (p *playground) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !slices.Contains(p.hosts, r.Host) {
-		text(w, http.StatusMisdirectedRequest, "The playground is at http://"+p.hosts[0]+playgroundPath+"\n")
+		admin.Text(w, http.StatusMisdirectedRequest, "The playground is at http://"+p.hosts[0]+playgroundPath+"\n")
 		return
 	}
 	h := w.Header()

@@ -102,12 +102,12 @@ func (h *healthcheckCommand) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		file, err := a.load(path)
+		where, err := config.LoadAdmin(path, a.env)
 		if err != nil {
 			return err
 		}
-		url = "http://" + dialable(file.Admin.Listen) + "/readyz"
-		if path := file.Admin.Socket(); path != "" {
+		url = "http://" + dialable(where.Listen) + "/readyz"
+		if path := where.Socket(); path != "" {
 			url = "http://localhost/readyz"
 			transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "unix", path)
