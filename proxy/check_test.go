@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -127,6 +128,70 @@ func TestCheckCopies(t *testing.T) {
 		}
 		if scope, mail := got.Set["X-Auth-Scope"], got.Set["X-Mail"]; !slices.Equal(scope, []string{""}) || !slices.Equal(mail, []string{""}) {
 			t.Errorf("set %v", got.Set)
+		}
+	}
+}
+
+// What is said of a connection is for one that is not here, and there is no more
+// room for those who are asked about than for those who are forwarded.
+func TestCheckAnswersForNoConnection(t *testing.T) {
+	var told []Outcome
+	c := newChecker(t, nil, false, &told)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for name, r := range map[string]*http.Request{
+		"refused": asked("GET", "/ext/a"), "no route": asked("GET", "/other"), "allowed": asked("GET", "/open"),
+		"gone": asked("GET", "/ext/a").WithContext(gone), "HTTP/1.0": {Method: "GET", RequestURI: "/other", Host: "a", ProtoMajor: 1, Header: http.Header{}},
+	} {
+		got := c.Check(netip.Addr{}, r)
+		for _, field := range []string{"Connection", "Content-Length"} {
+			if got.Header[field] != nil {
+				t.Errorf("%s: %s is %q", name, field, got.Header[field])
+			}
+		}
+	}
+}
+
+func TestCheckSheds(t *testing.T) {
+	var told []Outcome
+	c := newChecker(t, nil, false, &told)
+	table := *c.options.Switch.Table()
+	table.Limits.InFlight = 1
+	c.options.Switch.Set(&table)
+	leave := c.options.Switch.admit(1)
+	if got := c.Check(netip.Addr{}, asked("GET", "/open")); got.Allowed || got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" || told[0].Status != got.Status {
+		t.Errorf("got %+v, told %+v", got, told)
+	}
+	leave()
+	if got := c.Check(netip.Addr{}, asked("GET", "/open")); !got.Allowed {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestNobodyMayAskBeforeThereIsATable(t *testing.T) {
+	var told []Outcome
+	c := newChecker(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, false, &told)
+	if !c.MayAsk(asker) || c.MayAsk(netip.MustParseAddr("192.0.2.1")) {
+		t.Error("peers may ask, and nobody else")
+	}
+	for name, o := range map[string]CheckerOptions{"no table": {Door: "door", Switch: &Switch{}}, "another door": {Door: "other", Switch: c.options.Switch}} {
+		if NewChecker(o).MayAsk(asker) {
+			t.Errorf("%s: somebody may ask", name)
+		}
+	}
+}
+
+// An answer to a token that caches do not know by its field is nobody else's.
+func TestCheckKeepsPrivate(t *testing.T) {
+	var told []Outcome
+	c := newChecker(t, nil, false, &told)
+	gate := c.options.Switch.Table().Sites["door"].Only
+	gate.Sources.Header = "X-Token"
+	gate.Validator = validatorFunc(func() (*token.Principal, error) { return &token.Principal{Claims: &token.Claims{Subject: "alice"}}, nil })
+	for header, want := range map[string]string{"X-Token": "private", "Authorization": ""} {
+		value := map[string]string{"Authorization": "Bearer a.b.c", "X-Token": "a.b.c"}[header]
+		if got := c.Check(netip.Addr{}, asked("GET", "/ext/a", header, value)); !got.Allowed || got.Header.Get("Cache-Control") != want {
+			t.Errorf("%s: Cache-Control is %q, want %q", header, got.Header.Get("Cache-Control"), want)
 		}
 	}
 }

@@ -227,6 +227,19 @@ func TestMayHoldToken(t *testing.T) {
 	}
 }
 
+// net/http's server panics for such a status, which its client takes over HTTP/2.
+func TestStatusesThatAreNone(t *testing.T) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for status, good := range map[int]bool{99: false, 102: false, 200: true, 999: true, 1000: false, 20000: false} {
+		if err := modifyResponse(&http.Response{StatusCode: status, Header: http.Header{}, Request: r}); (err == nil) != good {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
 func TestLastConnectionChallengeGoes(t *testing.T) {
 	resp := &http.Response{Header: http.Header{"Www-Authenticate": {"NTLM"}}}
 	if hideConnectionChallenges(resp, nil); len(resp.Header) > 0 {
