@@ -271,6 +271,9 @@ func TestOtherPlaces(t *testing.T) {
 		w.all.Bound(places.Bounds{Most: 1, Wait: patient})
 		want(t, "beside one of before", w.outcome(w.plain(t)), "full")
 		w.all.Bound(places.Bounds{Most: 2, Wait: patient})
+		if std, is := (*w.up.connections.current.Load()).(*stdTransport); is && std.MaxConnsPerHost != 2 {
+			t.Errorf("net/http may have %d connections, and no place is for more than 2", std.MaxConnsPerHost)
+		}
 		want(t, "with one place more", w.outcome(w.plain(t)), "200 ok")
 		w.all.Bound(places.Bounds{})
 		w.let <- struct{}{}
@@ -280,6 +283,22 @@ func TestOtherPlaces(t *testing.T) {
 		}
 		w.untilHeld(t, 0)
 	})
+}
+
+// A connection that ended with its answer gives its place back, however long the client
+// takes for what is left of its body.
+func TestStalledClientsKeepNoPlace(t *testing.T) {
+	w := newWorld(t, true, DefaultTimeouts)
+	w.all.Bound(places.Bounds{Most: 1, Wait: patient})
+	w.serve = func(k *talk) {
+		if r, err := http.ReadRequest(k.in); err == nil && r.Method == http.MethodPost {
+			k.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}
+	body, client := io.Pipe()
+	defer func() { _ = client.Close() }()
+	want(t, "the upload", w.outcome(w.request(t.Context(), http.MethodPost, "/", body)), "200 ok")
+	w.untilHeld(t, 0)
 }
 
 // An upstream that takes no connection keeps no place.

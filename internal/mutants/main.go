@@ -49,7 +49,7 @@ func main() {
 	o := options{root: "."}
 	flag.StringVar(&o.explained, "explained", "internal/mutants/explained.txt", "the survivors that have a reason")
 	flag.StringVar(&o.scratch, "scratch", filepath.Join(os.TempDir(), "wicketgate-mutants"), "the folder for compiled tests and what they reach")
-	front := flag.String("front", "validator/dpop,validator,policy,jwks,proxy,cmd/wicketgate", "packages whose tests are asked beside those of the packages named")
+	front := flag.String("front", "validator/dpop,validator,policy,jwks,proxy,proxy/extauthz,proxy/forwardauth,proxy/middleware,cmd/wicketgate", "packages whose tests are asked beside those of the packages named")
 	flag.StringVar(&o.sample, "sample", "", "N/M: only every Mth mutant, from the Nth on")
 	flag.StringVar(&o.only, "only", "", "only mutants whose key contains this: a file, a function, part of a check")
 	flag.StringVar(&o.tests, "tests", ".", "a pattern: only tests whose name it matches are run, to see what a new one notices")
