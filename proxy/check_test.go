@@ -187,7 +187,9 @@ func TestCheckKeepsPrivate(t *testing.T) {
 	c := newChecker(t, nil, false, &told)
 	gate := c.options.Switch.Table().Sites["door"].Only
 	gate.Sources.Header = "X-Token"
-	gate.Validator = validatorFunc(func() (*token.Principal, error) { return &token.Principal{Claims: &token.Claims{Subject: "alice"}}, nil })
+	gate.Validator = validatorFunc(func() (*token.Principal, error) {
+		return &token.Principal{Claims: &token.Claims{Subject: "alice"}}, nil
+	})
 	for header, want := range map[string]string{"X-Token": "private", "Authorization": ""} {
 		value := map[string]string{"Authorization": "Bearer a.b.c", "X-Token": "a.b.c"}[header]
 		if got := c.Check(netip.Addr{}, asked("GET", "/ext/a", header, value)); !got.Allowed || got.Header.Get("Cache-Control") != want {
