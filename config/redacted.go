@@ -60,6 +60,8 @@ func redact(n *yaml.Node, t reflect.Type, tag reflect.StructTag) {
 		}
 	case yaml.ScalarNode:
 		n.Value = shown(n.Value, tag)
+	case yaml.AliasNode, yaml.DocumentNode, yaml.StreamNode: // there are none in a file that is in force
+		*n = yaml.Node{Kind: yaml.ScalarNode, Value: redacted}
 	}
 }
 
