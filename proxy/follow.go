@@ -64,6 +64,31 @@ func (u *Upstreams) Follow(ctx context.Context) {
 	}
 }
 
+// Keep lets go of the connections that no gate of t uses, as after a reload. What is
+// under way over them goes on.
+func (u *Upstreams) Keep(t *Table) {
+	used := make(map[*connections]bool)
+	use := func(g *Gate) {
+		if g != nil && g.Upstream != nil {
+			used[g.Upstream.connections] = true
+		}
+	}
+	for _, site := range t.Sites {
+		use(site.Only)
+		for _, g := range site.Hosts {
+			use(g)
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for key, c := range u.open {
+		if !used[c] {
+			delete(u.open, key)
+			(*c.current.Load()).CloseIdleConnections()
+		}
+	}
+}
+
 func (u *Upstreams) named() (list []*connections) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -107,5 +110,50 @@ func TestFollowBesideSilence(t *testing.T) {
 		if up.connections.current.Load() == before {
 			t.Error("an upstream that moved is not followed")
 		}
+	})
+}
+
+// What no gate uses any more is let go of: nobody looks its name up, its idle
+// connections end, and what is under way over it goes on.
+func TestUpstreamsThatAreGone(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		w.let = make(chan struct{}, 1)
+		open := w.all.OpenStd
+		if w.own {
+			open = w.all.Open
+		}
+		idle := make(chan struct{})
+		other, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = other.Close() }()
+		stays, err := open("http://"+other.Addr().String(), DefaultTimeouts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.serve = func(k *talk) {
+			holding(k)
+			if k.nth == 2 {
+				close(idle)
+			}
+		}
+		slow, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil), 0) //nolint:bodyclose // it is closed at the end
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "beside it", w.get(t), "200 ok")
+		w.all.Keep(&Table{Sites: map[string]*Site{"a": {Only: &Gate{Upstream: stays}}, "b": {Hosts: map[string]*Gate{"x": {}}}}})
+		<-idle
+		if n := len(w.all.open); n != 1 {
+			t.Errorf("connections to %d upstreams are kept, want 1", n)
+		}
+		w.let <- struct{}{}
+		if text, err := io.ReadAll(slow.Body); string(text) != "ok" || err != nil {
+			t.Errorf("the one under way got %q, %v", text, err)
+		}
+		_ = slow.Body.Close()
+		want(t, "who still has it", w.get(t), "200 ok")
+		(*w.up.connections.current.Load()).CloseIdleConnections()
 	})
 }

@@ -246,6 +246,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan, lines *decisions.Ou
 	g.stores.upstreams.Bound(upstreamBounds(file))
 	g.trace(compiled.tracing)
 	g.gates.Set(compiled.table)
+	g.stores.upstreams.Keep(compiled.table)
 	g.useSidecar(file)
 	if g.path != "" {
 		hash, err := config.Hash(g.path, file.Files())
