@@ -68,6 +68,7 @@ func TestCheck(t *testing.T) {
 		"copies, override":    {asked("GET", "/open", "X-Http-Method-Override", "DELETE"), asker, true, false, 400, 400, nil, ""},
 		"copies, token stays": {asked("GET", "/ext/", "Authorization", bearer, "Dpop", "p"), asker, true, true, 200, 200, []string{"Authorization", "Dpop"}, "/"},
 		"handshake":           {asked("GET", "/ws", "Authorization", bearer, "Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-Websocket-Version", "13"), asker, true, true, 200, 200, []string{"Authorization"}, ""},
+		"handshake, no key":   {asked("GET", "/ws", "Authorization", bearer, "Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Version", "13"), asker, false, false, 400, 400, nil, ""},
 		"handshake, not here": {asked("GET", "/ext/", "Authorization", bearer, "Connection", "Upgrade", "Upgrade", "websocket"), asker, true, false, 400, 400, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,6 +166,15 @@ func TestCheckSheds(t *testing.T) {
 	leave()
 	if got := c.Check(netip.Addr{}, asked("GET", "/open")); !got.Allowed {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestCheckWithoutASite(t *testing.T) {
+	var told []Outcome
+	c := newChecker(t, nil, false, &told)
+	c.options.Door = "other"
+	if got := c.Check(asker, asked("GET", "/open")); got.Allowed || got.Status != http.StatusServiceUnavailable || told[0].Panic != "" {
+		t.Errorf("got %+v, told %+v", got, told)
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -121,4 +122,27 @@ func TestTimesShareConnections(t *testing.T) {
 		}
 		all.Close()
 	}
+}
+
+// A request that is sent once more, over another connection, is waited for anew.
+func TestPatienceBeginsAnew(t *testing.T) {
+	w := newWorld(t, false, DefaultTimeouts)
+	w.serve = func(k *talk) {
+		k.next()
+		if k.nth == 1 {
+			k.say(saysOK)
+			k.next() // and nothing more on this one
+			return
+		}
+		k.next() // which ends when nobody waits any longer
+	}
+	want(t, "first", w.get(t), "200 ok")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	defer time.AfterFunc(10*time.Second, cancel).Stop()
+	_, err := w.up.send(w.request(ctx, http.MethodGet, "/", nil), 100*time.Millisecond) //nolint:bodyclose // there is none
+	if err == nil || kindOf(err) != "timeout" {
+		t.Errorf("got %v, want that the time ran out", err)
+	}
+	w.wants(t, "1 GET / ", "1 GET / ", "2 GET / ")
 }

@@ -112,7 +112,7 @@ func checkClient(_ *Resource, t *verified, _ time.Time) *token.Error {
 	if len(t.issuer.Clients) == 0 || t.ClientID == "" && t.beside != nil { // the JWT said it
 		return nil
 	}
-	if t.ClientID == "" || !slices.Contains(t.issuer.Clients, t.ClientID) {
+	if !slices.Contains(t.issuer.Clients, t.ClientID) { // where no name is empty
 		return refuse(token.ReasonIssuerClient)
 	}
 	return nil

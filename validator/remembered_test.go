@@ -31,6 +31,10 @@ func TestVouchingForAnExpiredTokenOnce(t *testing.T) {
 	if n := b.checked.Load(); n != 1 {
 		t.Errorf("%d signatures were checked, want one", n)
 	}
+	b.validator.Forget()
+	if vouched(expired); b.checked.Load() != 2 {
+		t.Errorf("%d signatures were checked when all was forgotten, want two", b.checked.Load())
+	}
 	forged := b.mint(devissuer.Token{Key: b.stranger.Signer, Alg: "ES256", Header: map[string]any{"kid": "es256-1"}, Claims: old})
 	for range 2 {
 		if got := vouched(forged); got != "" {
