@@ -2,13 +2,15 @@
 // running demo, and the lines it writes for a shell do the same there.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+
+import { launch, until } from './parts/stage.js';
 
 const run = promisify(execFile);
 const { WICKETGATE, E2E_TMP } = process.env;
@@ -23,12 +25,11 @@ const inside = (text, opening, closing) => text.split(opening, 2)[1].split(closi
 
 before(async () => {
   const free = ['listen', 'admin', 'issuer', 'api'].flatMap((name) => [`--${name}`, '127.0.0.1:0']);
-  demo = spawn(WICKETGATE, ['demo', ...free], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let printed = '';
-  for await (const text of demo.stdout) {
-    printed += text;
-    if (printed.includes('Ctrl-C ends it.')) break;
-  }
+  demo = launch(mkdtempSync(join(E2E_TMP, 'demo-')), 'demo', WICKETGATE, ['demo', ...free]);
+  const printed = await until('demo', async () => {
+    const text = readFileSync(demo.logFile, 'utf8');
+    return text.includes('Ctrl-C ends it.') && text;
+  });
   const address = new URL(/^In a browser: (\S+)$/m.exec(printed)[1]);
   origin = address.origin;
   const answer = await fetch(address);

@@ -53,6 +53,7 @@ func hardeningS07(t *testing.T) {
 		}
 	}
 	t.Run("in paths", hardeningS07InPaths)
+	t.Run("but paths", hardeningS07ButPaths)
 }
 
 // hardeningS07InPaths has clients write into paths what they present, or what looks
@@ -83,6 +84,32 @@ func hardeningS07InPaths(t *testing.T) {
 	for _, want := range []string{`"url.path":"/none/{masked}"`, `"url.path":"/any/{masked}/end"`, `"url.path":"/any/%2e/{masked}"`} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("no line has %s", want)
+		}
+	}
+}
+
+// hardeningS07ButPaths has clients present a path that they ask for, where nobody
+// looks: both logs tell it all the same.
+func hardeningS07ButPaths(t *testing.T) {
+	f := newFixture(t, nil)
+	good := f.AT(nil)
+	asked := 0
+	for _, path := range []string{"/open/may/a/long-winded/path", "/any/may/a/long-winded/path", "/any/report.of-2026.json", "/any/%41/may/a/long-winded/path"} {
+		for i, presented := range []string{path, path[1:], path[5:], path[2 : len(path)-1]} {
+			header := []string{"Authorization", "Bearer " + good, "DPoP", presented}
+			if strings.HasPrefix(path, "/open/") {
+				header = []string{"Authorization", "x " + presented, "Authorization", "Bearer " + presented, "DPoP", presented}
+			}
+			if r := f.do("GET", path, header...); r.StatusCode != http.StatusOK {
+				t.Fatalf("%s with %s: status %d", path, presented, r.StatusCode)
+			}
+			asked++
+			if told := f.decided(asked)[asked-1]; told.Path != path || told.PathCut {
+				t.Errorf("%s with %s: the decision log has %s", path, presented, told.Path)
+			}
+			eventually(t, path+" is in the log with "+presented, func() bool {
+				return strings.Count(f.log.String(), `"url.path":"`+path+`"`) == i+1
+			})
 		}
 	}
 }

@@ -45,8 +45,8 @@ export function listening(what, port) {
   }));
 }
 
-// A process that run.sh ends when we do not get to it.
-function launch(folder, name, command, args) {
+// launch starts a process that run.sh ends when we do not get to it.
+export function launch(folder, name, command, args) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const pidFile = join(E2E_TMP, `${child.pid}.pid`);
   writeFileSync(pidFile, `${child.pid}\n`);

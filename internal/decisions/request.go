@@ -29,11 +29,7 @@ func methodOf(method string) string {
 // pathOf is the path of a request target as it was sent, less what may be a token.
 // whole is false where something is missing.
 func pathOf(target string, h http.Header) (path string, whole bool) {
-	path, whole = masked.Path(rawPath(target), h)
-	if len(path) > maxPath {
-		path, whole = path[:maxPath], false
-	}
-	return path, whole
+	return masked.Path(rawPath(target), h, maxPath)
 }
 
 // rawPath is a request target (RFC 9112 section 3.2) less what stands before its

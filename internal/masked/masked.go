@@ -4,7 +4,7 @@ package masked
 
 import (
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -20,29 +20,26 @@ const (
 	// shortest is how long a credential is whose text is looked for: else who
 	// presents a letter would hide all paths with it.
 	shortest = 8
+
+	// shortestPiece is how long one with slashes is, and each piece between them
+	// that is looked for: else who presents a path would hide it.
+	shortestPiece = 20
+
+	// most is how many texts are looked for.
+	most = 4
 )
 
 // Path is the path of a request with this header as it was sent, without anything
 // that some reader could take for a query, parameters or a fragment, and without
-// segments that may be tokens, the presented ones among them. whole is false where
-// something but a query is missing.
-func Path(sent string, h http.Header) (path string, whole bool) {
+// segments that may be tokens, the presented ones among them, up to so many octets.
+// Nothing is looked at beyond them. whole is false where something but a query is
+// missing.
+func Path(sent string, h http.Header, octets int) (path string, whole bool) {
 	path, whole = before(sent)
-	var room [2]string
-	presented := presentedIn(h, room[:0])
-	if !strings.Contains(path, "%") && !mayHide(path, presented) {
-		return path, whole
-	}
-	segments := strings.Split(path, "/")
-	for i, segment := range segments {
-		if mayHide(segment, presented) {
-			segments[i], whole = Mask, false
-		}
-	}
-	if path = strings.Join(segments, "/"); mayHide(path, presented) { // a token with a slash in it
-		return "/" + Mask, false
-	}
-	return path, whole
+	var s search
+	s.read(h["Authorization"])
+	path, all := s.mask(path, octets)
+	return path, whole && all
 }
 
 // before ends a path where a query, parameters or a fragment may begin.
@@ -51,20 +48,22 @@ func before(path string) (_ string, whole bool) {
 	if end := strings.IndexAny(path, "?#;"); end >= 0 {
 		path, whole = path[:end], path[end] == '?'
 	}
-	for i := 0; i+2 < len(path); i++ {
-		if path[i] != '%' {
-			continue
+	for at := 0; ; at++ {
+		next := strings.IndexByte(path[at:], '%')
+		if next < 0 {
+			return path, whole
 		}
-		switch strings.ToLower(path[i+1 : i+3]) {
-		case "3f", "23", "3b":
-			return path[:i], false
+		at += next
+		switch c, _ := escaped(path[at:]); c {
+		case '?', '#', ';':
+			return path[:at], false
 		}
 	}
-	return path, whole
 }
 
 // MayHide tells whether a text holds what may be a token by its form: what begins
-// as every JWT does, or a run too long for a name.
+// as every JWT does, or a run too long for a name. So it tells every proof, whose
+// signature is longer than that.
 func MayHide(text string) bool {
 	run := 0
 	for i := range len(text) {
@@ -78,40 +77,142 @@ func MayHide(text string) bool {
 	return false
 }
 
-// mayHide also looks for what was presented, however it is encoded.
-func mayHide(text string, presented []string) bool {
-	plain, err := url.PathUnescape(text)
-	if err != nil {
-		plain = text
-	}
-	for _, credential := range presented {
-		if strings.Contains(text, credential) || strings.Contains(plain, credential) {
-			return true
-		}
-	}
-	return MayHide(text) || plain != text && MayHide(plain)
-}
-
 func isRun(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '~' || c == '+' || c == '='
 }
 
-// presentedIn adds to list the credentials in Authorization fields, however they
-// are written, and the proofs.
-func presentedIn(h http.Header, list []string) []string {
-	for _, line := range h["Authorization"] {
-		_, credential, _ := strings.Cut(line, " ")
-		list = add(list, credential)
-	}
-	for _, line := range h["Dpop"] {
-		list = add(list, line)
-	}
-	return list
+// A search is for what one request presents.
+type search struct {
+	texts [most]string
+	n     int
+	more  bool // there were more than it can hold
+	plain strings.Builder
 }
 
-func add(list []string, credential string) []string {
-	if credential = strings.TrimSpace(credential); len(credential) >= shortest {
-		return append(list, credential)
+// read takes the credentials in Authorization fields, however they are written.
+// Proofs are told by their form. With a Bearer token nobody looks at the field
+// they are in, so that clients could hide by it what they do.
+func (s *search) read(lines []string) {
+	for _, line := range lines {
+		_, credential, _ := strings.Cut(line, " ")
+		credential = strings.Trim(credential, " \t")
+		switch {
+		case len(credential) < shortest, credential[0] == '/': // a path
+		case strings.IndexByte(credential, '/') < 0:
+			s.add(credential)
+		case len(credential) >= shortestPiece:
+			s.add(credential)
+			for piece := range strings.SplitSeq(credential, "/") {
+				if len(piece) >= shortestPiece {
+					s.add(piece)
+				}
+			}
+		}
+		if s.more {
+			return
+		}
 	}
-	return list
+}
+
+func (s *search) add(text string) {
+	switch {
+	case slices.Contains(s.texts[:s.n], text):
+	case s.n == most:
+		s.more = true
+	default:
+		s.texts[s.n] = text
+		s.n++
+	}
+}
+
+// mask masks segments of a path and cuts it. It stops where it cuts.
+func (s *search) mask(path string, octets int) (_ string, whole bool) {
+	whole = true
+	var masked []byte
+	copied := 0 // octets of the path that are in masked, or for which it has a mask
+	for at := 0; at <= len(path); {
+		end := len(path)
+		if next := strings.IndexByte(path[at:], '/'); next >= 0 {
+			end = at + next
+		}
+		if s.hides(path[at:end]) {
+			masked, whole = append(append(masked, path[copied:at]...), Mask...), false
+			copied = end
+		}
+		if len(masked)+end-copied >= octets {
+			path, whole = path[:end], whole && end == len(path)
+		}
+		at = end + 1
+	}
+	if masked != nil {
+		path = string(append(masked, path[copied:]...))
+	}
+	if len(path) > octets {
+		path, whole = path[:octets], false
+	}
+	return path, whole
+}
+
+// hides tells whether a segment may be a token, or hold one, however it is encoded.
+// One that is shorter than all tokens is not looked at. Of a request with more
+// credentials than anybody has, all others may: what they are is not worth a search.
+func (s *search) hides(segment string) bool {
+	if len(segment) < shortest {
+		return false
+	}
+	if s.more || s.finds(segment) {
+		return true
+	}
+	if strings.IndexByte(segment, '%') < 0 {
+		return false
+	}
+	return s.finds(s.decode(segment))
+}
+
+func (s *search) finds(text string) bool {
+	for _, credential := range s.texts[:s.n] {
+		if strings.Contains(text, credential) {
+			return true
+		}
+	}
+	return MayHide(text)
+}
+
+// decode leaves what is no octet as it is.
+func (s *search) decode(segment string) string {
+	s.plain.Grow(len(segment))
+	begin := s.plain.Len()
+	for i := 0; i < len(segment); i++ {
+		c, ok := escaped(segment[i:])
+		if ok {
+			i += 2
+		} else {
+			c = segment[i]
+		}
+		s.plain.WriteByte(c)
+	}
+	return s.plain.String()[begin:]
+}
+
+// escaped is the octet that a text begins with, if it is encoded (RFC 3986 section
+// 2.1).
+func escaped(text string) (_ byte, ok bool) {
+	if len(text) < 3 || text[0] != '%' {
+		return 0, false
+	}
+	high, low := digit(text[1]), digit(text[2])
+	return byte(high<<4 | low), high >= 0 && low >= 0
+}
+
+// digit is the value of a hexadecimal digit, or negative.
+func digit(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
 }

@@ -142,8 +142,8 @@ func pathOf(r *http.Request) string {
 	if r.URL == nil {
 		return ""
 	}
-	path, _ := masked.Path(r.URL.EscapedPath(), r.Header)
-	return clip(path)
+	path, _ := masked.Path(r.URL.EscapedPath(), r.Header, maxField)
+	return path
 }
 
 // addressOf writes the address of a client, and nothing where it is not known.
