@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"maps"
@@ -150,7 +151,7 @@ func rowCHAL14(t *testing.T) {
 func TestHiddenAtEveryDoor(t *testing.T) {
 	for _, form := range []string{"x-forwarded", "x-original"} {
 		f := newFixture(t, func(text string) string {
-			return instead(t, doorsConfig(t, form, envoyAsks)(text), "log:", hiddenRoutes)
+			return instead(t, instead(t, doorsConfig(t, form, envoyAsks)(text), ", preflight: forward", ""), "log:", hiddenRoutes)
 		})
 		doors := frontDoors(f, form)
 		doors["ext_authz"] = frontDoor{false, newEnvoy(t, f).take}
@@ -247,5 +248,44 @@ func TestAstrayIsNeverForwarded(t *testing.T) {
 				return strings.Contains(f.log.String(), `"gate.route":"wider","gate.decision":"denied","gate.reason":"path"`)
 			})
 		})
+	}
+}
+
+// TestHiddenFormsAreReadAlike: a client that waits for 100 (Continue) before it sends a form
+// that could hold a token is told the same everywhere.
+func TestHiddenFormsAreReadAlike(t *testing.T) {
+	f := newFixture(t, func(text string) string {
+		return instead(t, withSources("{body: true}")(text), "log:", hiddenRoutes)
+	})
+	f.untilReady()
+	header := []string{"Authorization", "Bearer " + f.AT(nil), "Content-Type", "application/x-www-form-urlencoded", "Content-Length", "3", "Expect", "100-continue"}
+	answers := map[string]string{}
+	for _, path := range []string{"/hidden/scope", "/nothing/scope"} {
+		conn, err := net.Dial("tcp", f.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: rs.example.com\r\nConnection: close\r\n")
+		for i := 0; i+1 < len(header); i += 2 {
+			_, _ = io.WriteString(conn, header[i]+": "+header[i+1]+"\r\n")
+		}
+		_, _ = io.WriteString(conn, "\r\n")
+		from := bufio.NewReader(conn)
+		first, err := from.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(first, " 100 ") {
+			_, _ = io.WriteString(conn, "a=b")
+		}
+		rest, err := io.ReadAll(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers[path] = dateLine.ReplaceAllString(first+string(rest), "")
+		_ = conn.Close()
+	}
+	if hidden, unknown := answers["/hidden/scope"], answers["/nothing/scope"]; hidden != unknown || !strings.Contains(unknown, " 100 ") || !strings.Contains(unknown, " 404 ") {
+		t.Errorf("hidden:\n%s\nunknown:\n%s", hidden, unknown)
 	}
 }
