@@ -363,6 +363,9 @@ func (c *checker) routes(resource string, r *Resource) {
 	for i := range r.Routes {
 		route, path := &r.Routes[i], fmt.Sprintf("%s.routes[%d]", resource, i)
 		c.route(path, route)
+		if route.Hide && r.CORS.Preflight == "forward" {
+			c.bad(path+".hide", "cannot be kept with cors.preflight: forward, which sends preflights on without a token", "write preflight: answer, or remove hide")
+		}
 		c.routeHosts(path, r, route)
 		c.rules(path, route)
 		c.streams(path, route, r.Upstream)

@@ -162,6 +162,7 @@ type Set struct {
 	routes  []*Route
 	nowhere *Route
 	folds   bool // a route is compared without case
+	hides   bool // a route is hidden
 }
 
 // node is one segment in the tree of patterns. At each segment a literal is
@@ -206,6 +207,10 @@ func Compile(options []Options, resource Resource) (*Set, error) {
 // Routes lists the routes in the order of the configuration.
 func (s *Set) Routes() []*Route { return s.routes }
 
+// Hides reports whether some route is hidden: what is done for its sake is done on every
+// path of the resource, or it would tell.
+func (s *Set) Hides() bool { return s.hides }
+
 func (s *Set) add(trees map[string]*node, r *Route) error {
 	complain := func(field, format string, args ...any) error {
 		return &Error{Index: r.index, Field: field, Message: fmt.Sprintf(format, args...)}
@@ -236,6 +241,7 @@ func (s *Set) add(trees map[string]*node, r *Route) error {
 		}
 	}
 	s.folds = s.folds || r.CaseInsensitive
+	s.hides = s.hides || r.Hide
 	for _, host := range hostsOf(r) {
 		if trees[host] == nil {
 			trees[host] = &node{}

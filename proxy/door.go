@@ -40,7 +40,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 		return token.Refuse(token.Misdirected, token.ReasonHost)
 	}
 	ex.trace.Text(token.ReasonPath, target.path)
-	path, refusal := ex.gate.path(host, target.path)
+	path, astray, refusal := ex.gate.path(host, target.path)
 	if refusal != nil {
 		return refusal
 	}
@@ -63,6 +63,7 @@ func (ex *exchange) enter(site *Site, r *http.Request) *token.Error {
 		Request: policy.Request{Method: r.Method, Host: host, Path: path, Header: r.Header, Sender: ex},
 		RawPath: target.path, RawQuery: strings.TrimPrefix(target.query, "?"),
 		Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"], Content: r.ContentLength != 0, Payer: ex, Trace: ex.trace,
+		astray: astray,
 	}
 	ex.request.Certificate, ex.request.CertificateFault = ex.table.certificate(r, ex.trusted)
 	return nil

@@ -36,14 +36,15 @@ func mayHoldToken(r *http.Request) bool {
 }
 
 // takeForm reads the body when it may hold a token and the route looks at
-// tokens, into the request and for the upstream. It returns nil, or the refusal
+// tokens, into the request and for the upstream. Where some route is hidden it does so
+// without a route too: to be asked for the body is to be told. It returns nil, or the refusal
 // of a body that is broken or does not arrive in time. What is too long or not
 // ASCII is no form that carries a token.
 func (ex *exchange) takeForm(w http.ResponseWriter, r *http.Request) *token.Error {
 	if !ex.gate.Sources.Body || !mayHoldToken(r) || r.Body == nil { // who asks about a request keeps its body
 		return nil
 	}
-	if route := ex.gate.Policy.Route(ex.request.Method, ex.request.Host, ex.request.Path); route.Public || !route.Matched() && ex.gate.Report == nil {
+	if route := ex.gate.Policy.Route(ex.request.Method, ex.request.Host, ex.request.Path); route.Public || !route.Matched() && ex.gate.Report == nil && !ex.gate.Policy.Hides() {
 		return nil
 	}
 	control := http.NewResponseController(w)

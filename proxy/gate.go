@@ -65,6 +65,8 @@ type Request struct {
 	Payer token.Sender // who pays for a credential that is bad; nil where nobody knows
 	Trace *token.Trace // notes what the checks look at; nil but in explain
 	Form  string       // the body, when Sources.Body is on and it is a form that may hold a token; else empty
+
+	astray *policy.PathError // others would read the path as one of another route, which is not to be told; or nil
 }
 
 // Verdict is the outcome of a decision. The zero Verdict refuses.
@@ -94,6 +96,7 @@ type Decision struct {
 	credential token.Credential // with a Principal: to be judged again while a stream lasts
 	vouched    string           // the issuer that answers for the token, where report-only asks
 	ahead      bool             // decided ahead of any route
+	astray     bool             // refused for its path, and nobody is to learn of it
 }
 
 // Reason says which check refused or failed; empty for Allowed.
@@ -124,6 +127,7 @@ func (d *Decision) RetryAfter() time.Duration {
 func (g *Gate) Decide(ctx context.Context, req *Request) Decision {
 	d := g.judge(ctx, req)
 	g.soften(req, &d)
+	d.stray(req.astray)
 	return d
 }
 

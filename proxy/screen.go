@@ -9,16 +9,18 @@ import (
 
 // path decodes the path of a request target for a host, or refuses one that is not the
 // same path to everybody who may read it. The cause of the refusal is a
-// *policy.PathError.
-func (g *Gate) path(host, raw string) (string, *token.Error) {
+// *policy.PathError. Where some route is hidden, and the cause is where other readings
+// lead, that would tell of routes: it is no refusal yet but astray, see Decision.stray.
+func (g *Gate) path(host, raw string) (path string, astray *policy.PathError, refusal *token.Error) {
 	path, odd, flaw := policy.Scan(raw)
 	if flaw != policy.NoFlaw {
-		return "", refusePath(&policy.PathError{Flaw: flaw})
+		return "", nil, refusePath(&policy.PathError{Flaw: flaw})
 	}
-	if broken := g.Policy.Bears(host, path, odd); broken != nil {
-		return "", refusePath(broken)
+	astray = g.Policy.Bears(host, path, odd)
+	if astray != nil && (!g.Policy.Hides() || astray.Flaw != policy.OtherRoute && astray.Flaw != policy.BareSlash) {
+		return "", nil, refusePath(astray)
 	}
-	return path, nil
+	return path, astray, nil
 }
 
 func refusePath(cause *policy.PathError) *token.Error {
@@ -31,6 +33,8 @@ type Screened struct {
 	Route    *policy.Route // else the route that governs it, perhaps one that is not Matched
 	Known    bool          // some route has its path, perhaps for other methods
 	Answered bool          // the gate answers it by itself: OPTIONS *, metadata
+
+	Astray *policy.PathError // what refuses it though the route allows it, or nil
 
 	Even *policy.PathError // what would refuse the path even where everything is allowed, or nil
 }
@@ -55,6 +59,6 @@ func (t *Table) Screen(listen string, r *http.Request) Screened {
 	g, host, path := ex.gate, ex.request.Host, ex.request.Path
 	return Screened{
 		Route: g.Policy.Route(r.Method, host, path), Known: g.Policy.Governs(host, path),
-		Answered: g.Metadata != nil && g.Metadata.asked(&ex.request),
+		Answered: g.Metadata != nil && g.Metadata.asked(&ex.request), Astray: ex.request.astray,
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"maps"
@@ -62,19 +63,28 @@ func rawAnswer(t *testing.T, address string, v *visit) string {
 // hiddenVisits are requests in every form that answers depend on.
 var hiddenVisits = map[string]visit{
 	"GET": {method: "GET"}, "HEAD": {method: "HEAD"}, "POST": {method: "POST", header: []string{"Content-Length", "0"}}, "DELETE": {method: "DELETE"},
-	"OPTIONS":        {method: "OPTIONS"},
-	"problem":        {method: "GET", header: []string{"Accept", "application/problem+json"}},
-	"problem, HEAD":  {method: "HEAD", header: []string{"Accept", "application/problem+json"}},
-	"gRPC":           {method: "POST", header: []string{"Content-Type", "application/grpc", "Te", "trailers", "Content-Length", "0"}},
-	"gRPC-Web":       {method: "POST", header: []string{"Content-Type", "application/grpc-web+proto", "Content-Length", "0"}},
-	"script":         {method: "GET", header: []string{"Origin", "https://app.example.com"}},
-	"another script": {method: "GET", header: []string{"Origin", "https://evil.example.com"}},
-	"a query":        {method: "GET", target: "?a=b"},
-	"a slash":        {method: "GET", target: "/"},
-	"handshake":      {method: "GET", header: []string{"Upgrade", "websocket", "Sec-WebSocket-Key", wsKey, "Sec-WebSocket-Version", "13"}},
-	"early":          {method: "GET", header: []string{"Range", "bytes=0-1", "If-None-Match", "*"}},
-	"a form":         {method: "POST", header: []string{"Content-Type", "application/x-www-form-urlencoded", "Content-Length", "0"}},
+	"OPTIONS":         {method: "OPTIONS"},
+	"problem":         {method: "GET", header: []string{"Accept", "application/problem+json"}},
+	"problem, HEAD":   {method: "HEAD", header: []string{"Accept", "application/problem+json"}},
+	"gRPC":            {method: "POST", header: []string{"Content-Type", "application/grpc", "Te", "trailers", "Content-Length", "0"}},
+	"gRPC-Web":        {method: "POST", header: []string{"Content-Type", "application/grpc-web+proto", "Content-Length", "0"}},
+	"script":          {method: "GET", header: []string{"Origin", "https://app.example.com"}},
+	"another script":  {method: "GET", header: []string{"Origin", "https://evil.example.com"}},
+	"a query":         {method: "GET", target: "?a=b"},
+	"a slash":         {method: "GET", target: "/"},
+	"a dot":           {method: "GET", target: "."},
+	"a space":         {method: "GET", target: "%20"},
+	"an empty end":    {method: "GET", target: "/%20"},
+	"a semicolon":     {method: "GET", target: "%3Bx"},
+	"a question mark": {method: "GET", target: "%3Fx"},
+	"a number sign":   {method: "GET", target: "%23x"},
+	"handshake":       {method: "GET", header: []string{"Upgrade", "websocket", "Sec-WebSocket-Key", wsKey, "Sec-WebSocket-Version", "13"}},
+	"early":           {method: "GET", header: []string{"Range", "bytes=0-1", "If-None-Match", "*"}},
+	"a form":          {method: "POST", header: []string{"Content-Type", "application/x-www-form-urlencoded", "Content-Length", "0"}},
 }
+
+// oddEnds are those that some drop from a path, and that no route must allow.
+var oddEnds = []string{".", "%20", "%3Bx", "%3Fx", "%23x", "/%20"}
 
 func rowCHAL14(t *testing.T) {
 	s := besiege(newFixture(t, func(text string) string {
@@ -141,7 +151,7 @@ func rowCHAL14(t *testing.T) {
 func TestHiddenAtEveryDoor(t *testing.T) {
 	for _, form := range []string{"x-forwarded", "x-original"} {
 		f := newFixture(t, func(text string) string {
-			return instead(t, doorsConfig(t, form, envoyAsks)(text), "log:", hiddenRoutes)
+			return instead(t, instead(t, doorsConfig(t, form, envoyAsks)(text), ", preflight: forward", ""), "log:", hiddenRoutes)
 		})
 		doors := frontDoors(f, form)
 		doors["ext_authz"] = frontDoor{false, newEnvoy(t, f).take}
@@ -149,7 +159,7 @@ func TestHiddenAtEveryDoor(t *testing.T) {
 		for _, door := range slices.Sorted(maps.Keys(doors)) {
 			for segment := range hiddenReasons {
 				answers := map[string]string{}
-				for _, path := range []string{"/hidden/" + segment, "/nothing/" + segment} {
+				for _, path := range []string{"/hidden/" + segment, "/nothing/" + segment, "/hidden/" + segment + ".", "/hidden/" + segment + "%20"} {
 					v := &visit{method: http.MethodGet, target: path, header: []string{"Authorization", "Bearer " + raw, "Origin", "https://app.example.com"}}
 					got := doors[door].take(t, f, v)
 					if got.onward != nil || got.status != http.StatusNotFound {
@@ -171,18 +181,26 @@ func TestHiddenAtEveryDoor(t *testing.T) {
 func TestHiddenFromStrangers(t *testing.T) {
 	f := newFixture(t, func(text string) string {
 		text = instead(t, text, "    routes:", "    cors: {origins: [\"https://app.example.com\"], preflight: answer}\n    routes:")
-		return instead(t, text, "log:", "      - {name: others, path: /**, hide: true, claims: {nobody: [has this]}}\n"+hiddenRoutes)
+		return instead(t, text, "log:", "      - {name: others, path: /**, hide: true, claims: {nobody: [has this]}}\n      - {name: known, path: /known/**, scopes: [read]}\n      - {name: inside, path: /known/hidden, hide: true, scopes: [nobody]}\n"+hiddenRoutes)
 	})
 	f.untilReady()
 	good := f.AT(nil)
+	same := func(hidden, unknown, name string, header []string) {
+		t.Helper()
+		a, b := rawAnswer(t, f.address, &visit{"GET", hidden, header}), rawAnswer(t, f.address, &visit{"GET", unknown, header})
+		if a != b || strings.Contains(b, " 400 ") {
+			t.Errorf("%s, %s:\n%s\n%s:\n%s", name, hidden, a, unknown, b)
+		}
+	}
 	for name, header := range map[string][]string{
 		"nothing": nil, "no token": {"Authorization", "Bearer abc"}, "expired": {"Authorization", "Bearer " + f.AT(changes{"exp": 1000000000})},
 		"good": {"Authorization", "Bearer " + good}, "problem": {"Accept", "application/problem+json"},
 	} {
-		hidden := rawAnswer(t, f.address, &visit{"GET", "/hidden/scope", header})
-		if unknown := rawAnswer(t, f.address, &visit{"GET", "/nothing/scope", header}); hidden != unknown {
-			t.Errorf("%s: hidden:\n%s\nunknown:\n%s", name, hidden, unknown)
+		for _, end := range append(oddEnds, "") {
+			same("/hidden/scope"+end, "/nothing/scope"+end, name, header)
 		}
+		same("/known./hidden", "/known./nothing", name, header) // also below what is no secret
+		same("/known%20/hidden.", "/known%20/nothing.", name, header)
 	}
 	preflight := []string{"Origin", "https://app.example.com", "Access-Control-Request-Method", "GET"}
 	if hidden, unknown := rawAnswer(t, f.address, &visit{"OPTIONS", "/hidden/scope", preflight}), rawAnswer(t, f.address, &visit{"OPTIONS", "/nothing/scope", preflight}); hidden != unknown {
@@ -199,6 +217,75 @@ func TestStrictOriginsHideNothing(t *testing.T) {
 	header := []string{"Authorization", "Bearer " + f.AT(nil), "Origin", "https://evil.example.com"}
 	hidden, unknown := rawAnswer(t, f.address, &visit{"GET", "/hidden/scope", header}), rawAnswer(t, f.address, &visit{"GET", "/nothing/scope", header})
 	if hidden != unknown || !strings.HasPrefix(unknown, "HTTP/1.1 403 ") {
+		t.Errorf("hidden:\n%s\nunknown:\n%s", hidden, unknown)
+	}
+}
+
+// TestAstrayIsNeverForwarded: what others may read as a hidden path gets no further, whoever
+// might use the route that has it as it stands.
+func TestAstrayIsNeverForwarded(t *testing.T) {
+	for name, wider := range map[string]string{
+		"public": "public: true", "optional": "optional: true", "a token": "scopes: [read]", "report_only": "scopes: [nobody], report_only: true", "hidden": "scopes: [read], hide: true",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, func(text string) string {
+				return instead(t, text, "log:", "      - {name: wider, path: /**, "+wider+"}\n"+hiddenRoutes)
+			})
+			f.untilReady()
+			good := []string{"Authorization", "Bearer " + f.AT(nil)}
+			for _, end := range oddEnds {
+				if r := f.do("GET", "/nothing/scope"+end, good...); r.StatusCode != http.StatusOK {
+					t.Errorf("%q: %d on a path that leads nowhere else", end, r.StatusCode)
+				}
+				for _, header := range [][]string{good, nil} {
+					r := f.do("GET", "/hidden/scope"+end, header...)
+					if want := name == "a token" || name == "hidden"; r.StatusCode != http.StatusNotFound && (r.StatusCode != http.StatusUnauthorized || header != nil || !want) {
+						t.Errorf("%q: %d %s", end, r.StatusCode, r.body)
+					}
+				}
+			}
+			eventually(t, "the reason in the log", func() bool {
+				return strings.Contains(f.log.String(), `"gate.route":"wider","gate.decision":"denied","gate.reason":"path"`)
+			})
+		})
+	}
+}
+
+// TestHiddenFormsAreReadAlike: a client that waits for 100 (Continue) before it sends a form
+// that could hold a token is told the same everywhere.
+func TestHiddenFormsAreReadAlike(t *testing.T) {
+	f := newFixture(t, func(text string) string {
+		return instead(t, withSources("{body: true}")(text), "log:", hiddenRoutes)
+	})
+	f.untilReady()
+	header := []string{"Authorization", "Bearer " + f.AT(nil), "Content-Type", "application/x-www-form-urlencoded", "Content-Length", "3", "Expect", "100-continue"}
+	answers := map[string]string{}
+	for _, path := range []string{"/hidden/scope", "/nothing/scope"} {
+		conn, err := net.Dial("tcp", f.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: rs.example.com\r\nConnection: close\r\n")
+		for i := 0; i+1 < len(header); i += 2 {
+			_, _ = io.WriteString(conn, header[i]+": "+header[i+1]+"\r\n")
+		}
+		_, _ = io.WriteString(conn, "\r\n")
+		from := bufio.NewReader(conn)
+		first, err := from.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(first, " 100 ") {
+			_, _ = io.WriteString(conn, "a=b")
+		}
+		rest, err := io.ReadAll(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers[path] = dateLine.ReplaceAllString(first+string(rest), "")
+		_ = conn.Close()
+	}
+	if hidden, unknown := answers["/hidden/scope"], answers["/nothing/scope"]; hidden != unknown || !strings.Contains(unknown, " 100 ") || !strings.Contains(unknown, " 404 ") {
 		t.Errorf("hidden:\n%s\nunknown:\n%s", hidden, unknown)
 	}
 }

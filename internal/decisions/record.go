@@ -276,7 +276,7 @@ func seenOf(o *proxy.Outcome, verdict Verdict, reason token.Reason) Seen {
 		return Verified
 	case verdict == Anonymous:
 		return None
-	case verdict == Public, verdict == Preflight, verdict == Answered, o.Door != nil, d == nil, reason == token.ReasonNoRoute, reason == token.ReasonOrigin:
+	case verdict == Public, verdict == Preflight, verdict == Answered, o.Door != nil, d == nil, reason == token.ReasonNoRoute, reason == token.ReasonOrigin, reason == token.ReasonPath:
 		return Unseen
 	case reason == token.ReasonMissing && d.Route != nil && d.Route.Schemes() == token.Bearer|token.DPoP:
 		return None

@@ -143,6 +143,8 @@ func (j *Judge) verdict(r *Resource, method, target string) (text string, unrout
 		return "", false
 	case s.Door != nil:
 		return fmt.Sprintf("%d %s", s.Door.Code.Status(), because(s, target)), false
+	case s.Astray != nil:
+		return fmt.Sprintf("%d %s", token.NotFound.Status(), s.Astray.Error()), false
 	case s.Route.Matched():
 		return "", false
 	case s.Known:

@@ -53,6 +53,17 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// TestVerdictsOfOtherSpellings: beside a hidden route they are judged, and refused all the same.
+func TestVerdictsOfOtherSpellings(t *testing.T) {
+	for status, hide := range map[string]bool{"400": false, "404": true} {
+		j := newJudge(t, policy.Options{Name: "wide", Path: "/**", Public: true}, policy.Options{Name: "deals", Path: "/deals", Hide: hide})
+		text, unrouted := j.verdict(&j.Resources[0], "GET", "/deals.")
+		if want := status + " for route wide as it stands, for deals as others would read it"; text != want || unrouted {
+			t.Errorf("%q %v, want %q", text, unrouted, want)
+		}
+	}
+}
+
 func TestVisible(t *testing.T) {
 	for target, want := range map[string]string{
 		"/a/b":                         "/a/b",

@@ -193,7 +193,7 @@ func (c *question) judge(ctx context.Context) (outcome, doubt) {
 		return outcome{decisions.Refused, s.Door.Reason, nil}, ""
 	case s.Answered:
 		return outcome{decisions.Answered, token.ReasonNone, nil}, ""
-	case !s.Route.Matched():
+	case !s.Route.Matched(), s.Route.Public && s.Astray != nil:
 		return c.decide(ctx)
 	case s.Route.Public:
 		return outcome{decisions.Public, token.ReasonNone, s.Route}, ""
