@@ -33,8 +33,8 @@ func (g *gateway) adminHandler() http.Handler {
 		_ = json.NewEncoder(w).Encode(buildFacts()) // a client that has gone needs no answer
 	})
 	mux.HandleFunc("GET /probe/{name}", g.probe)
-	mux.HandleFunc("GET /drain", g.drainNow)
-	mux.HandleFunc("POST /drain", g.drainNow)
+	mux.HandleFunc("GET /drain", admin.NotForBrowsers(g.drainNow))
+	mux.HandleFunc("POST /drain", admin.NotForBrowsers(g.drainNow))
 	mux.HandleFunc("POST /-/reload", admin.OnlyHere(g.reloadNow))
 	mux.HandleFunc("POST /explain", admin.OnlyHere(g.explainHere))
 	mux.HandleFunc("GET /config", admin.OnlyHere(g.showConfig))

@@ -140,7 +140,20 @@ func TestOnlyThisMachine(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(f.log.String(), "asked by") {
+	for name, edit := range map[string]func(*http.Request){
+		"origin: page": header("Origin", "https://evil.example.com"), "origin: null": header("Origin", "null"), "origin: own": header("Origin", "http://localhost:8421"),
+		"fetch: cross-site": header("Sec-Fetch-Site", "cross-site"), "fetch: typed": header("Sec-Fetch-Site", "none"), "fetch: own page": header("Sec-Fetch-Site", "same-origin"),
+		"fetch: mode": header("Sec-Fetch-Mode", "no-cors"), "fetch: an image": header("Sec-Fetch-Dest", "image"), "fetch: empty": header("Sec-Fetch-User", ""),
+		"a name that leads here": func(r *http.Request) { host("evil.example.com:8421")(r); r.Header.Set("Accept-Language", "en") },
+		"another machine":        func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
+	} {
+		for _, method := range []string{"GET", "HEAD", "POST"} {
+			if w := f.elsewhere(method, "/drain", edit); w.Code != http.StatusForbidden || w.Body.String() != "not for browsers\n" {
+				t.Errorf("%s: %s /drain: %d %s", name, method, w.Code, w.Body)
+			}
+		}
+	}
+	if strings.Contains(f.log.String(), "asked by") || f.gateway.draining.Load() != nil {
 		t.Error("somebody was obeyed")
 	}
 	for name, edit := range map[string]func(*http.Request){

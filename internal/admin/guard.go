@@ -32,6 +32,29 @@ func OnlyHere(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// NotForBrowsers serves programs wherever they are: kubelets and curl send none of
+// what browsers do. A page anywhere can have a browser ask here.
+func NotForBrowsers(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if fromBrowser(r.Header) {
+			Text(w, http.StatusForbidden, "not for browsers\n")
+			return
+		}
+		next(w, r)
+	}
+}
+
+// fromBrowser also goes by the language: a browser that follows a name over plain
+// HTTP tells neither where from nor what for.
+func fromBrowser(h http.Header) bool {
+	for name := range h {
+		if name == "Origin" || name == "Accept-Language" || strings.HasPrefix(name, "Sec-Fetch-") {
+			return true
+		}
+	}
+	return false
+}
+
 // refusal is why r is not to be obeyed; empty for no reason.
 func refusal(r *http.Request) string {
 	switch {
