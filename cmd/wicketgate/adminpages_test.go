@@ -132,6 +132,7 @@ func TestOnlyThisMachine(t *testing.T) {
 		"fetch: cross-site": header("Sec-Fetch-Site", "cross-site"), "fetch: same-site": header("Sec-Fetch-Site", "same-site"),
 		"proxy: X-Forwarded-For": header("X-Forwarded-For", "127.0.0.1"), "proxy: Forwarded": header("Forwarded", "for=127.0.0.1"), "proxy: Via": header("Via", "1.1 x"), "proxy: Envoy": header("X-Envoy-Attempt-Count", "1"),
 		"proxy: X-Real-IP": header("X-Real-Ip", "127.0.0.1"), "proxy: X-Request-ID": header("X-Request-Id", "1"), "proxy: Linkerd": header("L5d-Client-Id", "x"),
+		"proxy: HTTP/1.0": func(r *http.Request) { fromHere(r); r.Proto, r.ProtoMinor = "HTTP/1.0", 0 },
 	} {
 		for _, one := range onlyHere {
 			w := f.elsewhere(one.method, one.path, edit)

@@ -60,7 +60,7 @@ func refusal(r *http.Request) string {
 	switch {
 	case overSocket(r): // of which browsers and proxies for others know nothing
 		return ""
-	case !fromLoopback(r.RemoteAddr) || passedOn(r.Header):
+	case !fromLoopback(r.RemoteAddr) || passedOn(r):
 		return "only from this machine\n"
 	case !loopbackHost(r.Host):
 		return "only from this machine: ask for localhost or an address of loopback\n"
@@ -84,9 +84,14 @@ func fromLoopback(peer string) bool {
 }
 
 // passedOn tells requests that some proxy on this machine speaks for: it would
-// lend its own address to whoever reaches it.
-func passedOn(h http.Header) bool {
-	for name := range h {
+// lend its own address to whoever reaches it. Some add no field, and of those
+// some speak HTTP/1.0, which nobody does who asks for himself; the others pass
+// for callers of this machine.
+func passedOn(r *http.Request) bool {
+	if !r.ProtoAtLeast(1, 1) {
+		return true
+	}
+	for name := range r.Header {
 		switch name {
 		case "Forwarded", "Via", "X-Real-Ip", "X-Request-Id":
 			return true
