@@ -304,7 +304,7 @@ func TestProfiles(t *testing.T) {
 }
 
 // TestAdminSocket has the admin listener on a Unix socket, where everybody who may
-// connect is of this machine.
+// connect is of this machine, and proxies and pages are told no as ever.
 func TestAdminSocket(t *testing.T) {
 	dir, err := os.MkdirTemp("", "wg") // shorter than t.TempDir: a socket's path is short
 	if err != nil {
@@ -324,10 +324,13 @@ func TestAdminSocket(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}}
-	ask := func(method, target string) (int, string) {
+	ask := func(method, target string, header ...string) (int, string) {
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://gate"+target, nil)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
 		}
 		resp, err := client.Do(req)
 		if err != nil {
@@ -343,6 +346,18 @@ func TestAdminSocket(t *testing.T) {
 			t.Errorf("%s: %d %s", target, status, body)
 		}
 	}
+	for name, value := range map[string]string{
+		"X-Forwarded-For": "192.0.2.1", "Via": "1.1 proxy", "Origin": "https://evil.example.com", "Sec-Fetch-Site": "cross-site",
+	} {
+		for _, one := range onlyHere {
+			if status, body := ask(one.method, one.path, name, value); status != http.StatusForbidden || !strings.HasPrefix(body, "only from this machine") {
+				t.Errorf("%s %s with %s: %d %s", one.method, one.path, name, status, body)
+			}
+		}
+	}
+	if answer := askOld(t, path, "/config"); !strings.Contains(answer, " 403 ") || strings.Contains(answer, "issuers:") {
+		t.Errorf("over HTTP/1.0: %s", answer)
+	}
 	if status, body := ask("POST", "/-/reload"); status != http.StatusOK {
 		t.Errorf("reload: %d %s", status, body)
 	}
@@ -354,4 +369,19 @@ func TestAdminSocket(t *testing.T) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is left behind: %v", err)
 	}
+}
+
+// askOld asks over HTTP/1.0, as some proxies do, at a Unix socket.
+func askOld(t *testing.T, socket, target string) string {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", target); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(conn) // what came is what is looked at
+	return string(answer)
 }

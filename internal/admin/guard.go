@@ -57,12 +57,13 @@ func fromBrowser(h http.Header) bool {
 
 // refusal is why r is not to be obeyed; empty for no reason.
 func refusal(r *http.Request) string {
+	// Who connects to a socket is here, whatever it asks for. A proxy can pass
+	// requests on to it all the same, those of browsers too.
+	near := overSocket(r)
 	switch {
-	case overSocket(r): // of which browsers and proxies for others know nothing
-		return ""
-	case !fromLoopback(r.RemoteAddr) || passedOn(r):
+	case !near && !fromLoopback(r.RemoteAddr) || passedOn(r):
 		return "only from this machine\n"
-	case !loopbackHost(r.Host):
+	case !near && !loopbackHost(r.Host):
 		return "only from this machine: ask for localhost or an address of loopback\n"
 	case foreign(r):
 		return "only from this machine, and not for a page of another origin\n"
