@@ -30,9 +30,12 @@ func (g *gateway) status(w http.ResponseWriter, r *http.Request) {
 		Version: build.Version, Revision: build.Revision, Hash: hash,
 		Now: time.Now(), Started: g.stores.started, Rates: g.rates.Now(time.Now()), Here: admin.Here(r),
 	}
-	g.readiness(func(ok bool, what, why string) { p.Lines = append(p.Lines, admin.Line{OK: ok, What: what, Why: why}) })
+	g.readiness(p.Here, func(ok bool, what, why string) { p.Lines = append(p.Lines, admin.Line{OK: ok, What: what, Why: why}) })
 	for _, pool := range g.stores.pools {
 		what, state, _ := strings.Cut(redisLine(pool), ": ")
+		if !p.Here {
+			state, _, _ = strings.Cut(state, " (")
+		}
 		p.Lines = append(p.Lines, admin.Line{OK: state == "ok", What: what, Why: ": " + state})
 	}
 	for _, s := range g.stores.keys.Status() {

@@ -81,16 +81,23 @@ func TestStatusPage(t *testing.T) {
 
 // TestStatusPageElsewhere: other machines are told no more than the metrics tell.
 func TestStatusPageElsewhere(t *testing.T) {
-	f := newFixture(t, nil)
-	f.untilReady()
-	secret := []string{"/dpop/**", f.a.Identifier(), testIdentifier, f.upstream.URL, "scopes read", "SHA-256"}
+	gone := startIssuer(t)
+	_ = gone.Close()
+	f := newFixture(t, func(text string) string {
+		return strings.Replace(text, "issuer: \"%[4]s\"", fmt.Sprintf("issuer: %q, discovery_url: '%s/metadata?key=s3cr3t'", gone.Identifier(), gone.Identifier()), 1)
+	})
+	eventually(t, "both issuers tried", func() bool {
+		said := f.ask("GET", "/readyz?verbose").body
+		return strings.Contains(said, "issuer a: ok") && strings.Contains(said, "last error: ")
+	})
+	secret := []string{"/dpop/**", f.a.Identifier(), testIdentifier, f.upstream.URL, "scopes read", "SHA-256", "last error", gone.Identifier() + "/metadata?redacted"}
 	for name, edit := range map[string]func(*http.Request){
 		"another machine":   nil,
 		"a page that links": func(r *http.Request) { fromHere(r); r.Header.Set("Sec-Fetch-Site", "cross-site") },
 		"a rebound name":    func(r *http.Request) { fromHere(r); r.Host = "rebound.example.com:8421" },
 	} {
 		w := f.elsewhere("GET", "/", edit)
-		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<td>issuer a</td>") || !strings.Contains(w.Body.String(), "<td>dpop</td>") {
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<td>issuer b</td><td class=no>not ready (0 keys)</td>") || !strings.Contains(w.Body.String(), "<td>dpop</td>") {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 		for _, part := range secret {
@@ -104,6 +111,9 @@ func TestStatusPageElsewhere(t *testing.T) {
 		if !strings.Contains(here, part) {
 			t.Errorf("this machine is not told %s", part)
 		}
+	}
+	if all := here + f.ask("GET", "/readyz").body + f.log.String(); strings.Contains(all, "s3cr3t") {
+		t.Error("the query of an address is told")
 	}
 }
 
