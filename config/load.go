@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
 )
 
 const maxFile = 1 << 20
@@ -40,7 +42,7 @@ func Load(path string, env func(string) (string, bool)) (*File, error) {
 
 // LoadAdmin reads where the admin listener is, and takes the rest of the file as it
 // comes: a gate goes on with the file before one that is wrong, and may be asked all
-// the same. The error is of a file that cannot be read at all.
+// the same. The error is of a file that cannot be read, or does not say where.
 func LoadAdmin(path string, env func(string) (string, bool)) (Admin, error) {
 	text, err := read(path)
 	if err != nil {
@@ -49,8 +51,15 @@ func LoadAdmin(path string, env func(string) (string, bool)) (Admin, error) {
 	s, f := newSource(path, strings.TrimPrefix(string(text), "\uFEFF")), &File{}
 	v := reflect.ValueOf(f).Elem()
 	setDefaults(v)
-	if root := s.document(string(text)); root != nil {
+	root := s.document(string(text))
+	if root != nil {
 		(&decoder{source: s, env: env}).value("", root, v, "")
+	}
+	if root != nil && root.Kind == yaml.MappingNode {
+		s.errs = slices.DeleteFunc(s.errs, func(e *Error) bool { return e.Path != "admin" && e.Path != "admin.listen" })
+	}
+	if len(s.errs) > 0 { // the default would be a guess
+		return Admin{}, s.sorted()
 	}
 	return f.Admin, nil
 }
