@@ -137,6 +137,14 @@ func (f *File) Warn(rule, path, message, hint string) {
 	f.warnings = append(f.warnings, Warning{rule, path, message, hint})
 }
 
+// Apart is the same file with warnings of its own, for who builds from one that is
+// in force.
+func (f *File) Apart() *File {
+	own := *f
+	own.warnings = slices.Clone(f.warnings)
+	return &own
+}
+
 // KeyErrorAt is ErrorAt for the key at path, where that is what is meant and
 // not its value.
 func (f *File) KeyErrorAt(path, message string) *Error {

@@ -163,7 +163,7 @@ func (g *gateway) explainHere(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.explaining.Unlock()
 	g.mu.Lock()
-	file := g.file
+	file := g.file.Apart()
 	g.mu.Unlock()
 	s := g.stores.beside(file)
 	defer s.upstreams.Close()

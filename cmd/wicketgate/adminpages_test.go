@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +23,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
@@ -251,6 +257,35 @@ func TestExplainHere(t *testing.T) {
 	}
 	if r := f.do("GET", "/dpop/x", "Authorization", "DPoP "+raw, "DPoP", proof); r.StatusCode != http.StatusOK {
 		t.Errorf("the proof was used up: %d %s", r.StatusCode, r.body)
+	}
+}
+
+// TestExplainHereApart: what is found while explaining is not noted in the file in
+// force, which others read at the same time.
+func TestExplainHereApart(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	name := filepath.Join(t.TempDir(), "gate.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := errors.Join(err, os.WriteFile(name, text, 0o600), os.Chmod(name, 0o644)); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	f := newForwarding(t, "{assertion: {audience: up, key_file: \""+name+"\"}}")
+	f.untilReady()
+	before := slices.Clone(f.gateway.file.Warnings())
+	if !slices.ContainsFunc(before, func(w config.Warning) bool { return w.Rule == "open-key-file" }) {
+		t.Fatalf("nothing to note: %v", before)
+	}
+	for range 2 {
+		if r := f.explained(map[string]any{"url": testIdentifier + "/read"}); r.StatusCode != http.StatusOK {
+			t.Errorf("%d %s", r.StatusCode, r.body)
+		}
+	}
+	if now := f.gateway.file.Warnings(); !slices.Equal(now, before) {
+		t.Errorf("%d warnings, %d before", len(now), len(before))
 	}
 }
 
