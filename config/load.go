@@ -36,7 +36,7 @@ func Load(path string, env func(string) (string, bool)) (*File, error) {
 	if len(f.source.errs) > 0 {
 		return nil, f.source.sorted()
 	}
-	f.hash, _ = digest(text, f.Files())
+	f.hash, f.unhashed = digest(text, f.Files())
 	return f, nil
 }
 
@@ -136,6 +136,10 @@ func (f *File) Warnings() []Warning { return f.warnings }
 func (f *File) Warn(rule, path, message, hint string) {
 	f.warnings = append(f.warnings, Warning{rule, path, message, hint})
 }
+
+// Hash is that of the text that was read and of the files it names, as Load found
+// them; they may have changed since.
+func (f *File) Hash() ([32]byte, error) { return f.hash, f.unhashed }
 
 // Apart is the same file with warnings of its own, for who builds from one that is
 // in force.

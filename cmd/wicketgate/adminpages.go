@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -23,12 +24,15 @@ import (
 // status is the page at the root of the admin listener.
 func (g *gateway) status(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
-	file, compiled, hash := g.file, g.plan, g.hash
+	file, compiled := g.file, g.plan
 	g.mu.Unlock()
 	build := buildFacts()
 	p := &admin.Page{
-		Version: build.Version, Revision: build.Revision, Hash: hash,
+		Version: build.Version, Revision: build.Revision,
 		Now: time.Now(), Started: g.stores.started, Rates: g.rates.Now(time.Now()), Here: admin.Here(r),
+	}
+	if hash, err := file.Hash(); err == nil && g.path != "" {
+		p.Hash = hex.EncodeToString(hash[:])
 	}
 	g.readiness(p.Here, func(ok bool, what, why string) { p.Lines = append(p.Lines, admin.Line{OK: ok, What: what, Why: why}) })
 	for _, pool := range g.stores.pools {

@@ -85,6 +85,31 @@ func TestStatusPage(t *testing.T) {
 	}
 }
 
+// TestStatusPageHash: the hash is that of what is in force, whatever is on disk when
+// it comes into force.
+func TestStatusPageHash(t *testing.T) {
+	f := newFixture(t, nil)
+	file, err := config.Load(f.config, nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := config.Hash(f.config, file.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.rewrite("version: 1", "version: 1 # newer")
+	g, err := newGateway(f.gateway.app, f.config, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.decisions.Close() }()
+	r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	fromHere(r)
+	if g.adminHandler().ServeHTTP(w, r); !strings.Contains(w.Body.String(), fmt.Sprintf("(SHA-256 %x)", read)) {
+		t.Errorf("the page has not the hash of what was read:\n%s", w.Body)
+	}
+}
+
 // TestStatusPageElsewhere: other machines are told no more than the metrics tell.
 func TestStatusPageElsewhere(t *testing.T) {
 	gone := startIssuer(t)
