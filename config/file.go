@@ -46,6 +46,7 @@ type File struct {
 	source   *source
 	env      func(string) (string, bool)
 	hash     [32]byte // of everything loaded
+	unhashed error    // why hash is not of all of it
 	warnings []Warning
 	filled   []Filled
 }

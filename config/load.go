@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
 )
 
 const maxFile = 1 << 20
@@ -34,13 +36,13 @@ func Load(path string, env func(string) (string, bool)) (*File, error) {
 	if len(f.source.errs) > 0 {
 		return nil, f.source.sorted()
 	}
-	f.hash, _ = digest(text, f.Files())
+	f.hash, f.unhashed = digest(text, f.Files())
 	return f, nil
 }
 
 // LoadAdmin reads where the admin listener is, and takes the rest of the file as it
 // comes: a gate goes on with the file before one that is wrong, and may be asked all
-// the same. The error is of a file that cannot be read at all.
+// the same. The error is of a file that cannot be read, or does not say where.
 func LoadAdmin(path string, env func(string) (string, bool)) (Admin, error) {
 	text, err := read(path)
 	if err != nil {
@@ -49,8 +51,15 @@ func LoadAdmin(path string, env func(string) (string, bool)) (Admin, error) {
 	s, f := newSource(path, strings.TrimPrefix(string(text), "\uFEFF")), &File{}
 	v := reflect.ValueOf(f).Elem()
 	setDefaults(v)
-	if root := s.document(string(text)); root != nil {
+	root := s.document(string(text))
+	if root != nil {
 		(&decoder{source: s, env: env}).value("", root, v, "")
+	}
+	if root != nil && root.Kind == yaml.MappingNode {
+		s.errs = slices.DeleteFunc(s.errs, func(e *Error) bool { return e.Path != "admin" && e.Path != "admin.listen" })
+	}
+	if len(s.errs) > 0 { // the default would be a guess
+		return Admin{}, s.sorted()
 	}
 	return f.Admin, nil
 }
@@ -126,6 +135,18 @@ func (f *File) Warnings() []Warning { return f.warnings }
 // Warn adds what shows only where the files that f names are read.
 func (f *File) Warn(rule, path, message, hint string) {
 	f.warnings = append(f.warnings, Warning{rule, path, message, hint})
+}
+
+// Hash is that of the text that was read and of the files it names, as Load found
+// them; they may have changed since.
+func (f *File) Hash() ([32]byte, error) { return f.hash, f.unhashed }
+
+// Apart is the same file with warnings of its own, for who builds from one that is
+// in force.
+func (f *File) Apart() *File {
+	own := *f
+	own.warnings = slices.Clone(f.warnings)
+	return &own
 }
 
 // KeyErrorAt is ErrorAt for the key at path, where that is what is meant and

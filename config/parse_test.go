@@ -319,3 +319,20 @@ func checkErrors(t *testing.T, text []byte, err error) {
 		}
 	}
 }
+
+// TestLoadAdmin: where the listener is comes from the file or not at all.
+func TestLoadAdmin(t *testing.T) {
+	env := func(name string) (string, bool) { return "127.0.0.1:9", name == "HERE" }
+	for text, want := range map[string]string{
+		"issuers: 5\n": ":8421", "admin: {listen: \"${HERE}\"}\nversion: ${WHERE}\n": "127.0.0.1:9", "admin: {lsten: x}\n": ":8421",
+		"": "", "[": "", "- a\n": "", "admin: a\n": "", "admin: {listen: \"${WHERE}\"}\n": "", "admin: {listen: {a: b}}\n": "", "admin: {listen: a, listen: b}\n": "",
+	} {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := LoadAdmin(path, env); got.Listen != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", text, got.Listen, err)
+		}
+	}
+}

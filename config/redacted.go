@@ -13,7 +13,7 @@ const redacted = "redacted"
 var (
 	fallback = regexp.MustCompile(`(\$\{[A-Za-z0-9_]*:-)[^}]*`)
 	address  = regexp.MustCompile(`//[^/\s"']*@`)
-	query    = regexp.MustCompile(`(://[^?#\s]*)\?[^#\s]*`)
+	query    = regexp.MustCompile(`(://[^?\s]*)\?\S*`) // behind # too: the path on a Unix socket is there
 	jwt      = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+[A-Za-z0-9_.-]*`)
 )
 

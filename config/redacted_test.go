@@ -59,10 +59,14 @@ tracing:
 // TestRedactedURL is about users, which no key takes today.
 func TestRedactedURL(t *testing.T) {
 	for text, want := range map[string]string{
-		"http://me:secret@127.0.0.1:3000/x": "http://redacted@127.0.0.1:3000/x",
-		"unix:///run/app.sock#/base":        "unix:///run/app.sock#/base",
-		"redis://:p@h?x=secret":             "redis://redacted@h?redacted",
-		"path.user == '?'":                  "path.user == '?'",
+		"http://me:secret@127.0.0.1:3000/x":           "http://redacted@127.0.0.1:3000/x",
+		"unix:///run/app.sock#/base":                  "unix:///run/app.sock#/base",
+		"redis://:p@h?x=secret":                       "redis://redacted@h?redacted",
+		"unix:///app.sock#/healthz?key=secret":        "unix:///app.sock#/healthz?redacted",
+		"https://h/a#b?c=secret#d":                    "https://h/a#b?redacted",
+		"https://h/a?x=secret#secret":                 "https://h/a?redacted",
+		"https://h/a?x=secret and https://h/b?secret": "https://h/a?redacted and https://h/b?redacted",
+		"path.user == '?'":                            "path.user == '?'",
 	} {
 		if got := shown(text, ""); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)

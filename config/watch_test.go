@@ -180,8 +180,8 @@ func TestHash(t *testing.T) {
 	must(t, err)
 	sum, err := Hash(config, f.Files())
 	must(t, err)
-	if sum != f.hash {
-		t.Error("Hash and Load differ")
+	if read, err := f.Hash(); err != nil || read != sum {
+		t.Errorf("Hash and Load differ: %v", err)
 	}
 	write(t, keys, "{ }")
 	if other, err := Hash(config, f.Files()); err != nil || other == sum {

@@ -27,7 +27,7 @@ func Compare(ctx context.Context, c *fetch.Client, issuer string) []string {
 		if err != nil {
 			continue
 		}
-		m, err := readMetadata(body, issuer, place)
+		m, err := readMetadata(body, issuer, fetch.Shown(place))
 		switch {
 		case err != nil:
 			different = append(different, err.Error())

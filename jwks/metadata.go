@@ -23,7 +23,7 @@ type Metadata struct {
 	// certificate (RFC 8705 section 5); empty when not told.
 	IntrospectionEndpoint, MutualTLSIntrospection string
 
-	URL  string    // where the document was found
+	URL  string    // where the document was found, as it may be shown
 	Date time.Time // the server's clock; zero when it did not say
 
 	Ahead time.Duration // by how much that is ahead of ours, give or take a second
@@ -46,7 +46,7 @@ func Discover(ctx context.Context, c *fetch.Client, issuer, override string) (*M
 	for _, place := range places {
 		body, err := getJSON(ctx, c, place, "application/json")
 		if err == nil {
-			return readMetadata(body, issuer, place)
+			return readMetadata(body, issuer, fetch.Shown(place))
 		}
 		last = err
 		status, _ := errors.AsType[*fetch.StatusError](err)
@@ -107,7 +107,7 @@ func getJSON(ctx context.Context, c *fetch.Client, address, accept string) (*fet
 		return nil, err
 	}
 	if t := body.ContentType; t != "application/json" && !(strings.HasPrefix(t, "application/") && strings.HasSuffix(t, "+json")) {
-		return nil, fmt.Errorf("get %s: %w", address, errContentType)
+		return nil, fmt.Errorf("get %s: %w", fetch.Shown(address), errContentType)
 	}
 	return body, nil
 }

@@ -157,6 +157,44 @@ func TestDiscoverOverride(t *testing.T) {
 	}
 }
 
+// TestDiscoverHidesQueries: an address of an operator's may have a key in its
+// query, and what goes wrong with it is told to all who ask for readyz.
+func TestDiscoverHidesQueries(t *testing.T) {
+	const issuer, query = "https://login.example.com", "?key=s3cr3t"
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	as := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != query[1:] {
+			t.Errorf("asked with %q", r.URL.RawQuery)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/page":
+			w.Header().Set("Content-Type", "text/html")
+		case "/array":
+			fmt.Fprint(w, "[]")
+		case "/other":
+			fmt.Fprint(w, `{"issuer":"https://other.example.com"}`)
+		case "/none":
+			fmt.Fprintf(w, `{"issuer":%q}`, issuer)
+		case "/good":
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":"https://login.example.com/jwks"}`, issuer)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer as.Close()
+	c := fetch.NewClient(fetch.ClientOptions{})
+	for _, place := range []string{gone.URL, as.URL + "/page", as.URL + "/array", as.URL + "/other", as.URL + "/none", as.URL + "/absent"} {
+		if _, err := Discover(t.Context(), c, issuer, place+query); err == nil || strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), place+"?redacted") {
+			t.Errorf("%s: %v", place, err)
+		}
+	}
+	if m, err := Discover(t.Context(), c, issuer, as.URL+"/good"+query); err != nil || m.URL != as.URL+"/good?redacted" {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 // KEY-04: an own authority; and keys are not fetched over less than the
 // document that names them.
 func TestDiscoverTLS(t *testing.T) {

@@ -33,8 +33,8 @@ func (g *gateway) adminHandler() http.Handler {
 		_ = json.NewEncoder(w).Encode(buildFacts()) // a client that has gone needs no answer
 	})
 	mux.HandleFunc("GET /probe/{name}", g.probe)
-	mux.HandleFunc("GET /drain", g.drainNow)
-	mux.HandleFunc("POST /drain", g.drainNow)
+	mux.HandleFunc("GET /drain", admin.NotForBrowsers(g.drainNow))
+	mux.HandleFunc("POST /drain", admin.NotForBrowsers(g.drainNow))
 	mux.HandleFunc("POST /-/reload", admin.OnlyHere(g.reloadNow))
 	mux.HandleFunc("POST /explain", admin.OnlyHere(g.explainHere))
 	mux.HandleFunc("GET /config", admin.OnlyHere(g.showConfig))
@@ -44,14 +44,15 @@ func (g *gateway) adminHandler() http.Handler {
 	return mux
 }
 
-// readiness tells say of each thing that the gate must have, or be, to be ready.
-func (g *gateway) readiness(say func(ok bool, what, why string)) {
+// readiness tells say of each thing that the gate must have, or be, to be ready,
+// with the last error of issuers or without.
+func (g *gateway) readiness(lastErrors bool, say func(ok bool, what, why string)) {
 	say(g.draining.Load() == nil, "draining", "")
 	if rules := g.stores.denials.Rules(); rules != nil {
 		say(rules.Complete(), "deny rules", "")
 	}
 	for _, s := range g.stores.keys.Status() {
-		say(s.Ready, "issuer "+s.Name, standing(s))
+		say(s.Ready, "issuer "+s.Name, standing(s, lastErrors))
 	}
 	g.sayProbes(say)
 }
@@ -70,7 +71,7 @@ func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(&lines, "%s: %s%s\n", what, mark, why)
 		}
 	}
-	g.readiness(say)
+	g.readiness(true, say)
 	if r.URL.Query().Has("verbose") {
 		for _, p := range g.stores.pools { // not needed to be ready: what is without DPoP goes on, and all replicas lack it at once
 			lines.WriteString(redisLine(p) + "\n")

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -23,16 +24,22 @@ import (
 // status is the page at the root of the admin listener.
 func (g *gateway) status(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
-	file, compiled, hash := g.file, g.plan, g.hash
+	file, compiled := g.file, g.plan
 	g.mu.Unlock()
 	build := buildFacts()
 	p := &admin.Page{
-		Version: build.Version, Revision: build.Revision, Hash: hash,
+		Version: build.Version, Revision: build.Revision,
 		Now: time.Now(), Started: g.stores.started, Rates: g.rates.Now(time.Now()), Here: admin.Here(r),
 	}
-	g.readiness(func(ok bool, what, why string) { p.Lines = append(p.Lines, admin.Line{OK: ok, What: what, Why: why}) })
+	if hash, err := file.Hash(); err == nil && g.path != "" {
+		p.Hash = hex.EncodeToString(hash[:])
+	}
+	g.readiness(p.Here, func(ok bool, what, why string) { p.Lines = append(p.Lines, admin.Line{OK: ok, What: what, Why: why}) })
 	for _, pool := range g.stores.pools {
 		what, state, _ := strings.Cut(redisLine(pool), ": ")
+		if !p.Here {
+			state, _, _ = strings.Cut(state, " (")
+		}
 		p.Lines = append(p.Lines, admin.Line{OK: state == "ok", What: what, Why: ": " + state})
 	}
 	for _, s := range g.stores.keys.Status() {
@@ -160,7 +167,7 @@ func (g *gateway) explainHere(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.explaining.Unlock()
 	g.mu.Lock()
-	file := g.file
+	file := g.file.Apart()
 	g.mu.Unlock()
 	s := g.stores.beside(file)
 	defer s.upstreams.Close()

@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +23,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/internal/devissuer"
 )
 
@@ -79,18 +85,50 @@ func TestStatusPage(t *testing.T) {
 	}
 }
 
+// TestStatusPageHash: the hash is that of what is in force, whatever is on disk when
+// it comes into force.
+func TestStatusPageHash(t *testing.T) {
+	f := newFixture(t, nil)
+	file, err := config.Load(f.config, nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := config.Hash(f.config, file.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.rewrite("version: 1", "version: 1 # newer")
+	g, err := newGateway(f.gateway.app, f.config, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.decisions.Close() }()
+	r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	fromHere(r)
+	if g.adminHandler().ServeHTTP(w, r); !strings.Contains(w.Body.String(), fmt.Sprintf("(SHA-256 %x)", read)) {
+		t.Errorf("the page has not the hash of what was read:\n%s", w.Body)
+	}
+}
+
 // TestStatusPageElsewhere: other machines are told no more than the metrics tell.
 func TestStatusPageElsewhere(t *testing.T) {
-	f := newFixture(t, nil)
-	f.untilReady()
-	secret := []string{"/dpop/**", f.a.Identifier(), testIdentifier, f.upstream.URL, "scopes read", "SHA-256"}
+	gone := startIssuer(t)
+	_ = gone.Close()
+	f := newFixture(t, func(text string) string {
+		return strings.Replace(text, "issuer: \"%[4]s\"", fmt.Sprintf("issuer: %q, discovery_url: '%s/metadata?key=s3cr3t'", gone.Identifier(), gone.Identifier()), 1)
+	})
+	eventually(t, "both issuers tried", func() bool {
+		said := f.ask("GET", "/readyz?verbose").body
+		return strings.Contains(said, "issuer a: ok") && strings.Contains(said, "last error: ")
+	})
+	secret := []string{"/dpop/**", f.a.Identifier(), testIdentifier, f.upstream.URL, "scopes read", "SHA-256", "last error", gone.Identifier() + "/metadata?redacted"}
 	for name, edit := range map[string]func(*http.Request){
 		"another machine":   nil,
 		"a page that links": func(r *http.Request) { fromHere(r); r.Header.Set("Sec-Fetch-Site", "cross-site") },
 		"a rebound name":    func(r *http.Request) { fromHere(r); r.Host = "rebound.example.com:8421" },
 	} {
 		w := f.elsewhere("GET", "/", edit)
-		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<td>issuer a</td>") || !strings.Contains(w.Body.String(), "<td>dpop</td>") {
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<td>issuer b</td><td class=no>not ready (0 keys)</td>") || !strings.Contains(w.Body.String(), "<td>dpop</td>") {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 		for _, part := range secret {
@@ -104,6 +142,9 @@ func TestStatusPageElsewhere(t *testing.T) {
 		if !strings.Contains(here, part) {
 			t.Errorf("this machine is not told %s", part)
 		}
+	}
+	if all := here + f.ask("GET", "/readyz").body + f.log.String(); strings.Contains(all, "s3cr3t") {
+		t.Error("the query of an address is told")
 	}
 }
 
@@ -132,6 +173,7 @@ func TestOnlyThisMachine(t *testing.T) {
 		"fetch: cross-site": header("Sec-Fetch-Site", "cross-site"), "fetch: same-site": header("Sec-Fetch-Site", "same-site"),
 		"proxy: X-Forwarded-For": header("X-Forwarded-For", "127.0.0.1"), "proxy: Forwarded": header("Forwarded", "for=127.0.0.1"), "proxy: Via": header("Via", "1.1 x"), "proxy: Envoy": header("X-Envoy-Attempt-Count", "1"),
 		"proxy: X-Real-IP": header("X-Real-Ip", "127.0.0.1"), "proxy: X-Request-ID": header("X-Request-Id", "1"), "proxy: Linkerd": header("L5d-Client-Id", "x"),
+		"proxy: HTTP/1.0": func(r *http.Request) { fromHere(r); r.Proto, r.ProtoMinor = "HTTP/1.0", 0 },
 	} {
 		for _, one := range onlyHere {
 			w := f.elsewhere(one.method, one.path, edit)
@@ -140,7 +182,20 @@ func TestOnlyThisMachine(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(f.log.String(), "asked by") {
+	for name, edit := range map[string]func(*http.Request){
+		"origin: page": header("Origin", "https://evil.example.com"), "origin: null": header("Origin", "null"), "origin: own": header("Origin", "http://localhost:8421"),
+		"fetch: cross-site": header("Sec-Fetch-Site", "cross-site"), "fetch: typed": header("Sec-Fetch-Site", "none"), "fetch: own page": header("Sec-Fetch-Site", "same-origin"),
+		"fetch: mode": header("Sec-Fetch-Mode", "no-cors"), "fetch: an image": header("Sec-Fetch-Dest", "image"), "fetch: empty": header("Sec-Fetch-User", ""),
+		"a name that leads here": func(r *http.Request) { host("evil.example.com:8421")(r); r.Header.Set("Accept-Language", "en") },
+		"another machine":        func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
+	} {
+		for _, method := range []string{"GET", "HEAD", "POST"} {
+			if w := f.elsewhere(method, "/drain", edit); w.Code != http.StatusForbidden || w.Body.String() != "not for browsers\n" {
+				t.Errorf("%s: %s /drain: %d %s", name, method, w.Code, w.Body)
+			}
+		}
+	}
+	if strings.Contains(f.log.String(), "asked by") || f.gateway.draining.Load() != nil {
 		t.Error("somebody was obeyed")
 	}
 	for name, edit := range map[string]func(*http.Request){
@@ -230,6 +285,35 @@ func TestExplainHere(t *testing.T) {
 	}
 }
 
+// TestExplainHereApart: what is found while explaining is not noted in the file in
+// force, which others read at the same time.
+func TestExplainHereApart(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	name := filepath.Join(t.TempDir(), "gate.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := errors.Join(err, os.WriteFile(name, text, 0o600), os.Chmod(name, 0o644)); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	f := newForwarding(t, "{assertion: {audience: up, key_file: \""+name+"\"}}")
+	f.untilReady()
+	before := slices.Clone(f.gateway.file.Warnings())
+	if !slices.ContainsFunc(before, func(w config.Warning) bool { return w.Rule == "open-key-file" }) {
+		t.Fatalf("nothing to note: %v", before)
+	}
+	for range 2 {
+		if r := f.explained(map[string]any{"url": testIdentifier + "/read"}); r.StatusCode != http.StatusOK {
+			t.Errorf("%d %s", r.StatusCode, r.body)
+		}
+	}
+	if now := f.gateway.file.Warnings(); !slices.Equal(now, before) {
+		t.Errorf("%d warnings, %d before", len(now), len(before))
+	}
+}
+
 func TestExplainHereRefuses(t *testing.T) {
 	f := newFixture(t, nil)
 	raw := f.AT(nil)
@@ -290,7 +374,7 @@ func TestProfiles(t *testing.T) {
 }
 
 // TestAdminSocket has the admin listener on a Unix socket, where everybody who may
-// connect is of this machine.
+// connect is of this machine, and proxies and pages are told no as ever.
 func TestAdminSocket(t *testing.T) {
 	dir, err := os.MkdirTemp("", "wg") // shorter than t.TempDir: a socket's path is short
 	if err != nil {
@@ -310,10 +394,13 @@ func TestAdminSocket(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}}
-	ask := func(method, target string) (int, string) {
+	ask := func(method, target string, header ...string) (int, string) {
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://gate"+target, nil)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
 		}
 		resp, err := client.Do(req)
 		if err != nil {
@@ -329,6 +416,18 @@ func TestAdminSocket(t *testing.T) {
 			t.Errorf("%s: %d %s", target, status, body)
 		}
 	}
+	for name, value := range map[string]string{
+		"X-Forwarded-For": "192.0.2.1", "Via": "1.1 proxy", "Origin": "https://evil.example.com", "Sec-Fetch-Site": "cross-site",
+	} {
+		for _, one := range onlyHere {
+			if status, body := ask(one.method, one.path, name, value); status != http.StatusForbidden || !strings.HasPrefix(body, "only from this machine") {
+				t.Errorf("%s %s with %s: %d %s", one.method, one.path, name, status, body)
+			}
+		}
+	}
+	if answer := askOld(t, path, "/config"); !strings.Contains(answer, " 403 ") || strings.Contains(answer, "issuers:") {
+		t.Errorf("over HTTP/1.0: %s", answer)
+	}
 	if status, body := ask("POST", "/-/reload"); status != http.StatusOK {
 		t.Errorf("reload: %d %s", status, body)
 	}
@@ -340,4 +439,19 @@ func TestAdminSocket(t *testing.T) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is left behind: %v", err)
 	}
+}
+
+// askOld asks over HTTP/1.0, as some proxies do, at a Unix socket.
+func askOld(t *testing.T, socket, target string) string {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", target); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(conn) // what came is what is looked at
+	return string(answer)
 }

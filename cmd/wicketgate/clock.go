@@ -42,8 +42,9 @@ func (g *gateway) lookAtClock(w *clock.Watch) {
 	g.plan.validator.Forget()
 }
 
-// standing says of an issuer what an operator would want to know.
-func standing(s jwks.Status) string {
+// standing says of an issuer what an operator would want to know, the last error
+// if that is for whoever asks.
+func standing(s jwks.Status, lastError bool) string {
 	text := fmt.Sprintf("%d keys", s.Keys)
 	if s.Err != "" && !s.LastSuccess.IsZero() {
 		text += fmt.Sprintf(", %s old", time.Since(s.LastSuccess).Round(time.Second))
@@ -51,7 +52,7 @@ func standing(s jwks.Status) string {
 	if s.Skew.Beyond {
 		text += fmt.Sprintf("; clock differs from ours by %s, more than the leeway", s.Skew.Ahead.Round(time.Second))
 	}
-	if s.Err != "" {
+	if s.Err != "" && lastError {
 		text += "; last error: " + s.Err
 	}
 	return " (" + text + ")"

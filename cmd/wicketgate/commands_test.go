@@ -386,6 +386,13 @@ func TestHealthcheck(t *testing.T) {
 	listen := strings.TrimPrefix(f.admin, "http://")
 	command(t, "healthcheck", "--config", written(t, "version: 2\nadmin: {listen: \""+listen+"\"}\nissuers: 5\nnonsense: {a: 1}\n")).want(t, exitOK)
 	command(t, "healthcheck", "--config", filepath.Join(t.TempDir(), "none.yaml")).want(t, exitFailed, "none.yaml")
+	for text, want := range map[string]string{
+		"": "the file is empty", "# nothing\n": "the file is empty", "admin: {listen: [\n": "not YAML", "- admin\n": "", "admin: 5\n": " admin: ",
+		"admin: {listen: \"${WHERE}\"}\n": "1:17 admin.listen: ", "admin: {listen: [a]}\n": " admin.listen: ", "admin: &a {listen: \"" + listen + "\"}\n": " admin: ",
+	} {
+		command(t, "healthcheck", "--config", written(t, text)).want(t, exitFailed, "or use --url: ", want)
+	}
+	command(t, "healthcheck", "--config", written(t, "admin: {listen: \""+listen+"\", probe_timeout: x}\nlisten: \"${WHERE}\"\n")).want(t, exitOK)
 	command(t, "healthcheck", "--url", f.admin+"/nope").want(t, exitFailed, "404")
 	f.gateway.unready()
 	command(t, "healthcheck", "--config", f.gateway.path).want(t, exitFailed, "not ready (503)", "draining")

@@ -34,6 +34,6 @@ func (g *gateway) newAuthzServer(s *servers, d config.Door) (*authzServer, error
 // isReady tells what readyz would answer.
 func (g *gateway) isReady() bool {
 	ready := true
-	g.readiness(func(ok bool, _, _ string) { ready = ready && ok })
+	g.readiness(false, func(ok bool, _, _ string) { ready = ready && ok })
 	return ready
 }

@@ -104,7 +104,7 @@ func (h *healthcheckCommand) Run(a *app) error {
 		}
 		where, err := config.LoadAdmin(path, a.env)
 		if err != nil {
-			return err
+			return fmt.Errorf("nothing says where to ask; correct this, or use --url: %w", err)
 		}
 		url = "http://" + dialable(where.Listen) + "/readyz"
 		if path := where.Socket(); path != "" {

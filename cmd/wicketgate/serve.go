@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -168,7 +167,6 @@ type gateway struct {
 	mu   sync.Mutex   // guards all below
 	file *config.File // in force
 	plan *plan
-	hash string // of the files; empty where there are none
 }
 
 // newGateway compiles file and opens nothing yet.
@@ -249,11 +247,7 @@ func (g *gateway) enforce(file *config.File, compiled *plan, lines *decisions.Ou
 	g.stores.upstreams.Keep(compiled.table)
 	g.useSidecar(file)
 	if g.path != "" {
-		hash, err := config.Hash(g.path, file.Files())
-		g.metrics.Reloaded(hash, err)
-		g.mu.Lock()
-		g.hash = hex.EncodeToString(hash[:])
-		g.mu.Unlock()
+		g.metrics.Reloaded(config.Hash(g.path, file.Files()))
 	}
 	for _, w := range file.Warnings() {
 		g.log.Warn("configuration", zap.String("setting", w.Path), zap.String("warning", w.Message), zap.String("rule", w.Rule))

@@ -32,14 +32,38 @@ func OnlyHere(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// NotForBrowsers serves programs wherever they are: kubelets and curl send none of
+// what browsers do. A page anywhere can have a browser ask here.
+func NotForBrowsers(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if fromBrowser(r.Header) {
+			Text(w, http.StatusForbidden, "not for browsers\n")
+			return
+		}
+		next(w, r)
+	}
+}
+
+// fromBrowser also goes by the language: a browser that follows a name over plain
+// HTTP tells neither where from nor what for.
+func fromBrowser(h http.Header) bool {
+	for name := range h {
+		if name == "Origin" || name == "Accept-Language" || strings.HasPrefix(name, "Sec-Fetch-") {
+			return true
+		}
+	}
+	return false
+}
+
 // refusal is why r is not to be obeyed; empty for no reason.
 func refusal(r *http.Request) string {
+	// Who connects to a socket is here, whatever it asks for. A proxy can pass
+	// requests on to it all the same, those of browsers too.
+	near := overSocket(r)
 	switch {
-	case overSocket(r): // of which browsers and proxies for others know nothing
-		return ""
-	case !fromLoopback(r.RemoteAddr) || passedOn(r.Header):
+	case !near && !fromLoopback(r.RemoteAddr) || passedOn(r):
 		return "only from this machine\n"
-	case !loopbackHost(r.Host):
+	case !near && !loopbackHost(r.Host):
 		return "only from this machine: ask for localhost or an address of loopback\n"
 	case foreign(r):
 		return "only from this machine, and not for a page of another origin\n"
@@ -61,9 +85,14 @@ func fromLoopback(peer string) bool {
 }
 
 // passedOn tells requests that some proxy on this machine speaks for: it would
-// lend its own address to whoever reaches it.
-func passedOn(h http.Header) bool {
-	for name := range h {
+// lend its own address to whoever reaches it. Some add no field, and of those
+// some speak HTTP/1.0, which nobody does who asks for himself; the others pass
+// for callers of this machine.
+func passedOn(r *http.Request) bool {
+	if !r.ProtoAtLeast(1, 1) {
+		return true
+	}
+	for name := range r.Header {
 		switch name {
 		case "Forwarded", "Via", "X-Real-Ip", "X-Request-Id":
 			return true

@@ -117,13 +117,31 @@ func (c *Client) Get(ctx context.Context, address, accept string) (*Body, error)
 		return nil, errors.New("malformed URL")
 	}
 	if err := c.permit(u); err != nil {
-		return nil, fmt.Errorf("get %s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("get %s: %w", shown(u), err)
 	}
 	body, err := c.exchange(ctx, u, accept)
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("get %s: %w", shown(u), err)
 	}
 	return body, nil
+}
+
+// Shown is address as it may be told: without a password and what is in its
+// query, where keys are at times.
+func Shown(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "a malformed URL"
+	}
+	return shown(u)
+}
+
+func shown(u *url.URL) string {
+	told := *u
+	if told.RawQuery != "" {
+		told.RawQuery = "redacted"
+	}
+	return told.Redacted()
 }
 
 func (c *Client) permit(u *url.URL) error {

@@ -138,6 +138,31 @@ func TestClientRefuses(t *testing.T) {
 	}
 }
 
+// TestErrorsHideQueries: keys are in the query of an address at times.
+func TestErrorsHideQueries(t *testing.T) {
+	gone := serve(t, func(http.ResponseWriter, *http.Request) {})
+	gone.Close()
+	no := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	hidden := func(base string) string { return base + "/m?redacted: " }
+	for address, want := range map[string]string{
+		gone.URL + "/m?key=" + secret: hidden(gone.URL), no.URL + "/m?key=" + secret: hidden(no.URL), "ftp://127.0.0.1/m?" + secret: hidden("ftp://127.0.0.1"),
+		"https://me:" + secret + "@127.0.0.1/m?" + secret: "https://me:xxxxx@127.0.0.1/m?redacted: ", gone.URL + "/m": gone.URL + "/m: ", "https://127.0.0.1/%zz?" + secret: "malformed URL",
+	} {
+		c := NewClient(ClientOptions{})
+		_, get := c.Get(t.Context(), address, "*/*")
+		_, post := c.Post(t.Context(), address, nil, nil)
+		_, inJSON := c.PostJSON(t.Context(), address, nil)
+		for _, err := range []error{get, post, inJSON} {
+			if err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want %q", err, want)
+			}
+		}
+	}
+	if got := Shown("https://h/%zz?" + secret); strings.Contains(got, secret) {
+		t.Error(got)
+	}
+}
+
 // R-08, KEY-05: what holds when nobody says otherwise.
 func TestClientDefaults(t *testing.T) {
 	if c := NewClient(ClientOptions{}); c.http.Timeout != 5*time.Second || c.maxBody != 512<<10 || c.allowHTTP {

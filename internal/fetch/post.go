@@ -44,9 +44,9 @@ func (c *Client) Post(ctx context.Context, address string, form url.Values, head
 	case err == nil:
 		return body, nil
 	case !began.Load() && isLost(err):
-		return nil, fmt.Errorf("post %s: %w: %w", req.URL.Redacted(), ErrUnanswered, err)
+		return nil, fmt.Errorf("post %s: %w: %w", shown(req.URL), ErrUnanswered, err)
 	}
-	return nil, fmt.Errorf("post %s: %w", req.URL.Redacted(), err)
+	return nil, fmt.Errorf("post %s: %w", shown(req.URL), err)
 }
 
 // PostJSON is Post for a question in JSON, which may be answered with status
@@ -59,7 +59,7 @@ func (c *Client) PostJSON(ctx context.Context, address string, question []byte) 
 	req.Header.Set("Accept", "application/json")
 	body, err := c.send(req, http.StatusCreated)
 	if err != nil {
-		return nil, fmt.Errorf("post %s: %w", req.URL.Redacted(), err)
+		return nil, fmt.Errorf("post %s: %w", shown(req.URL), err)
 	}
 	return body, nil
 }
@@ -70,7 +70,7 @@ func (c *Client) posting(ctx context.Context, address, contentType, text string)
 		return nil, errors.New("malformed URL")
 	}
 	if err := c.permit(u); err != nil {
-		return nil, fmt.Errorf("post %s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("post %s: %w", shown(u), err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(text))
 	if err != nil {
