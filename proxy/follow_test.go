@@ -138,7 +138,7 @@ func TestUpstreamsThatAreGone(t *testing.T) {
 				close(idle)
 			}
 		}
-		slow, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil), 0) //nolint:bodyclose // it is closed at the end
+		slow, err := w.up.send(w.request(t.Context(), http.MethodGet, "/slow", nil), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
