@@ -77,7 +77,7 @@ var wicketgate = law{
 		"internal/spans":       -1,
 		"internal/fetch":       0,
 		"internal/keep":        0,
-		"internal/masked":      0,
+		"internal/masked":      1,
 		"internal/headroom":    0,
 		"internal/redis":       0,
 		"internal/signer":      1,

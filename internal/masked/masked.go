@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/wicketgate/wicketgate/token"
 )
 
 // Mask stands for a segment that may be a token. No path that is let in holds a
@@ -54,7 +56,7 @@ func before(path string) (_ string, whole bool) {
 			return path, whole
 		}
 		at += next
-		switch c, _ := escaped(path[at:]); c {
+		switch c, _ := token.PercentOctet(path, at); c {
 		case '?', '#', ';':
 			return path[:at], false
 		}
@@ -183,7 +185,7 @@ func (s *search) decode(segment string) string {
 	s.plain.Grow(len(segment))
 	begin := s.plain.Len()
 	for i := 0; i < len(segment); i++ {
-		c, ok := escaped(segment[i:])
+		c, ok := token.PercentOctet(segment, i)
 		if ok {
 			i += 2
 		} else {
@@ -192,27 +194,4 @@ func (s *search) decode(segment string) string {
 		s.plain.WriteByte(c)
 	}
 	return s.plain.String()[begin:]
-}
-
-// escaped is the octet that a text begins with, if it is encoded (RFC 3986 section
-// 2.1).
-func escaped(text string) (_ byte, ok bool) {
-	if len(text) < 3 || text[0] != '%' {
-		return 0, false
-	}
-	high, low := digit(text[1]), digit(text[2])
-	return byte(high<<4 | low), high >= 0 && low >= 0
-}
-
-// digit is the value of a hexadecimal digit, or negative.
-func digit(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }
