@@ -72,6 +72,7 @@ func TestOrder(t *testing.T) {
 		})
 	}
 	t.Run("CONNECT", func(t *testing.T) {
+		served = ""
 		r := httptest.NewRequest(http.MethodConnect, "rs.example.com:443", nil)
 		w := httptest.NewRecorder()
 		if inside(func(*url.URL) {}).ServeHTTP(w, r); w.Code != http.StatusMethodNotAllowed || served != "" {
