@@ -207,11 +207,16 @@ func TestHealthcheck(t *testing.T) {
 	s.issuer.Heal()
 	g.until("it to be ready", func() bool { return status(g.admin, "/readyz") == http.StatusOK })
 	check("ready", 0)
-	if err := g.Configure("version: 2\n"); err != nil {
+	good := s.configuration(g.listen, g.admin, "drain: {delay: 10m, timeout: 1h}\n")
+	if err := g.Configure(strings.Replace(good, "version: 1", "version: 2", 1)); err != nil {
 		t.Fatal(err)
 	}
-	check("a bad file beside a good gate", 78)
-	if err := g.Configure(s.configuration(g.listen, g.admin, "drain: {delay: 10m, timeout: 1h}\n")); err != nil {
+	check("a bad file beside a good gate", 0)
+	if err := g.Configure("version: [\n"); err != nil {
+		t.Fatal(err)
+	}
+	check("a file that does not say where to ask", 1)
+	if err := g.Configure(good); err != nil {
 		t.Fatal(err)
 	}
 	g.Signal(syscall.SIGSTOP)
