@@ -132,6 +132,10 @@ func TestUpstreamsThatAreGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		hosted, err := open("http://127.0.0.2:1", DefaultTimeouts)
+		if err != nil {
+			t.Fatal(err)
+		}
 		w.serve = func(k *talk) {
 			holding(k)
 			if k.nth == 2 {
@@ -143,10 +147,10 @@ func TestUpstreamsThatAreGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, "beside it", w.get(t), "200 ok")
-		w.all.Keep(&Table{Sites: map[string]*Site{"a": {Only: &Gate{Upstream: stays}}, "b": {Hosts: map[string]*Gate{"x": {}}}}})
+		w.all.Keep(&Table{Sites: map[string]*Site{"a": {Only: &Gate{Upstream: stays}}, "b": {Hosts: map[string]*Gate{"x": {}, "y": {Upstream: hosted}}}}})
 		<-idle
-		if n := len(w.all.open); n != 1 {
-			t.Errorf("connections to %d upstreams are kept, want 1", n)
+		if n := len(w.all.open); n != 2 {
+			t.Errorf("connections to %d upstreams are kept, want 2", n)
 		}
 		w.let <- struct{}{}
 		if text, err := io.ReadAll(slow.Body); string(text) != "ok" || err != nil {
