@@ -338,7 +338,11 @@ asked 401 "$gate/x"
 asked 401 -H "Authorization: Bearer a.b.c" "$gate/x"
 asked 400 --path-as-is "$gate/open/../x"
 asked 200 "http://127.0.0.1:$admin/metrics"
-asked 404 "http://127.0.0.1:$admin/debug/pprof/"
+asked 200 "http://127.0.0.1:$admin/"
+asked 200 "http://127.0.0.1:$admin/debug/pprof/heap"
+asked 403 -H "Host: gate.example.com" "http://127.0.0.1:$admin/debug/pprof/heap"
+asked 403 -H "X-Forwarded-For: 192.0.2.1" "http://127.0.0.1:$admin/config"
+asked 404 "http://127.0.0.1:$admin/debug/pprof/cmdline"
 echo "# changed" >>"$work/etc/config.yaml"
 runc kill "$id" HUP
 for _ in $(seq 100); do
